@@ -1,0 +1,25 @@
+//! The vocabulary that every room shares: plain values with no clock, no IO and no `async`.
+
+pub mod actor;
+pub mod approval_id;
+pub mod audit;
+pub mod ids;
+pub mod inbound;
+pub mod outbound;
+pub mod risk;
+pub mod target;
+pub mod tool;
+pub mod untrusted;
+
+pub use actor::{Actor, ChannelKind, Origin, Role};
+pub use approval_id::ApprovalId;
+pub use audit::{AuditEntry, AuditKind};
+pub use ids::{ConversationKey, CustomerId, HostName, PersonName, ServiceName};
+pub use inbound::Inbound;
+pub use outbound::{Block, Card, CardState, Chart, Finding, Level, Outbound, Severity, TurnStatus};
+pub use risk::Risk;
+pub use target::{ContainerRef, Customer, Target};
+pub use tool::{
+    Args, Outcome, Param, ParamKind, PlanStep, ResolvedCall, ToolCall, ToolError, ToolOutput, ToolSpec,
+};
+pub use untrusted::Untrusted;

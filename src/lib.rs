@@ -1,0 +1,5 @@
+//! OpsBot: a self-hosted ops bot that looks, answers with evidence, and asks before it acts.
+
+pub mod agent;
+pub mod domain;
+pub mod policy;
