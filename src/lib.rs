@@ -3,3 +3,4 @@
 pub mod agent;
 pub mod domain;
 pub mod policy;
+pub mod runtime;
