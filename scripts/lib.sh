@@ -18,12 +18,18 @@ as_root() {
   "${root_prefix[@]}" "$@"
 }
 
-# need_packages PACKAGE…: installs those Debian packages that dpkg does not list as installed.
-need_packages() {
-  local package missing=()
+# missing_packages PACKAGE…: those that dpkg does not list as installed.
+missing_packages() {
+  local package
   for package in "$@"; do
-    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || printf '%s\n' "$package"
   done
+}
+
+# need_packages PACKAGE…: installs the missing ones, after a look at the package lists only if that fails.
+need_packages() {
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
   [ ${#missing[@]} -gt 0 ] || return 0
   have apt-get || die 3 "missing: ${missing[*]}; this script installs them on Debian only, install their like by hand"
   say "installing Debian packages: ${missing[*]}"
@@ -31,6 +37,12 @@ need_packages() {
   as_root "${quiet[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
     { as_root "${quiet[@]}" update && as_root "${quiet[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; } ||
     die 3 "could not install: ${missing[*]}"
+}
+
+# pip_download FOLDER: takes pinned requirements from standard input and checks their hashes; nothing of them is run.
+need_pip() { python3 -m pip --version >/dev/null 2>&1 || need_packages python3-pip; }
+pip_download() {
+  python3 -m pip --disable-pip-version-check download --no-deps --only-binary :all: --require-hashes --quiet --progress-bar off -d "$1" -r /dev/stdin
 }
 
 # wait_for SECONDS WHAT COMMAND…: asks again until the command succeeds; past the deadline it says what did not happen.
