@@ -5,3 +5,4 @@ pub mod domain;
 pub mod policy;
 pub mod prometheus;
 pub mod runtime;
+pub mod tools;

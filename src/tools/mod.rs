@@ -1,0 +1,5 @@
+//! The server tools.
+
+pub mod alerts;
+pub mod evidence;
+pub mod metrics;
