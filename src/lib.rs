@@ -3,3 +3,5 @@
 pub mod agent;
 pub mod domain;
 pub mod policy;
+pub mod spill;
+pub mod store;
