@@ -5,4 +5,6 @@ pub mod domain;
 pub mod policy;
 pub mod prometheus;
 pub mod runtime;
+pub mod spill;
+pub mod store;
 pub mod tools;
