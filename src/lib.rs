@@ -2,4 +2,5 @@
 
 pub mod agent;
 pub mod domain;
+pub mod llm;
 pub mod policy;
