@@ -1,5 +1,6 @@
 //! OpsBot: a self-hosted ops bot that looks, answers with evidence, and asks before it acts.
 
 pub mod agent;
+pub mod docker;
 pub mod domain;
 pub mod policy;
