@@ -3,4 +3,5 @@
 pub mod agent;
 pub mod docker;
 pub mod domain;
+pub mod inventory;
 pub mod policy;
