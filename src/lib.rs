@@ -5,3 +5,4 @@ pub mod docker;
 pub mod domain;
 pub mod inventory;
 pub mod policy;
+pub mod tools;
