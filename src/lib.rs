@@ -2,7 +2,11 @@
 
 pub mod agent;
 pub mod config;
+pub mod docker;
 pub mod domain;
+pub mod control;
+pub mod engine;
+pub mod inventory;
 pub mod llm;
 pub mod policy;
 pub mod prometheus;

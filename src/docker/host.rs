@@ -1,0 +1,213 @@
+//! One Docker host: connects late, reads within bounds, forgets a connection that failed.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bollard::{Docker, query_parameters::RestartContainerOptionsBuilder};
+use futures::StreamExt;
+use serde::de::DeserializeOwned;
+use tokio::time;
+
+use super::{
+    ContainerInfo, ContainerStats, DockerError, HostConfig, Listed, LogQuery, LogRead, decode::Decoder, info,
+    wire,
+};
+use crate::domain::{ContainerRef, HostName};
+
+/// No answer but a log is larger; a server that sends more is not Docker.
+const MAX_ANSWER: usize = 16 << 20;
+/// The client's own limit; the calls here have shorter ones.
+const CLIENT_TIMEOUT: u64 = 600;
+/// Between the two samples that make a rate.
+const SAMPLE_GAP: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Host {
+    config: HostConfig,
+    client: Mutex<Option<Docker>>,
+}
+
+impl Host {
+    pub(super) fn new(config: HostConfig) -> Self {
+        Self { config, client: Mutex::new(None) }
+    }
+
+    fn name(&self) -> &HostName {
+        &self.config.name
+    }
+
+    fn open(&self) -> Result<Docker, DockerError> {
+        let url = &self.config.url;
+        let version = bollard::API_DEFAULT_VERSION;
+        let client = match &self.config.tls {
+            _ if url.starts_with("unix://") => Docker::connect_with_unix(url, CLIENT_TIMEOUT, version),
+            _ if !url.starts_with("tcp://") => return Err(DockerError::bad_url(self.name())),
+            Some(tls) => Docker::connect_with_ssl(url, &tls.key, &tls.cert, &tls.ca, CLIENT_TIMEOUT, version),
+            None => Docker::connect_with_http(url, CLIENT_TIMEOUT, version),
+        };
+        client.map_err(|e| DockerError::from_client(self.name(), "", &e))
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Docker>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connected client. Callers that come together may each agree on a version with the engine: none waits for
+    /// another, whose deadline is not its own.
+    async fn client(&self) -> Result<Docker, DockerError> {
+        let known = self.slot().clone();
+        if let Some(client) = known {
+            return Ok(client);
+        }
+        let client = self.open()?.negotiate_version().await;
+        let client = client.map_err(|e| DockerError::from_client(self.name(), "", &e))?;
+        *self.slot() = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Runs `work` under a deadline. After a failure the next call negotiates anew: the engine may be another one.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, DockerError>>,
+    ) -> Result<T, DockerError> {
+        let done = time::timeout(limit, work).await;
+        let result = done.unwrap_or_else(|_| Err(DockerError::timeout(self.name(), limit)));
+        if matches!(&result, Err(DockerError::Down { .. } | DockerError::Refused { .. })) {
+            *self.slot() = None;
+        }
+        result
+    }
+
+    /// Streams the body of a GET into `take`, which says whether it wants more.
+    ///
+    /// The client's own calls buffer a whole body, frame or line, however long; its `export` hands out raw pieces. So
+    /// that request is sent with another path.
+    async fn get(
+        &self,
+        container: &str,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<bool, DockerError>,
+    ) -> Result<(), DockerError> {
+        let client = self.client().await?;
+        let path = path.to_owned();
+        let client = client.with_request_modifier(move |mut request| {
+            let uri = request.uri().to_string();
+            let root = uri.rsplit_once("/containers/").map(|(root, _)| root).unwrap_or_default();
+            if let Ok(uri) = format!("{root}{path}").parse() {
+                *request.uri_mut() = uri;
+            }
+            request
+        });
+        let mut body = client.export_container("opsbot");
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|e| DockerError::from_client(&self.config.name, container, &e))?;
+            if !take(&piece)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_json<T: DeserializeOwned>(&self, container: &str, path: &str) -> Result<T, DockerError> {
+        let mut bytes = Vec::new();
+        self.get(container, path, |piece| {
+            if bytes.len() + piece.len() > MAX_ANSWER {
+                return Err(DockerError::garbage(self.name(), "too long"));
+            }
+            bytes.extend_from_slice(piece);
+            Ok(true)
+        })
+        .await?;
+        serde_json::from_slice(&bytes).map_err(|_| DockerError::garbage(self.name(), "unreadable JSON"))
+    }
+
+    pub(super) async fn version(&self) -> Result<String, DockerError> {
+        let answer = self.get_json::<wire::Version>("", "/version");
+        Ok(self.within(self.config.timeout, answer).await?.version)
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<Listed>, DockerError> {
+        let answer = self.get_json::<Vec<wire::Summary>>("", "/containers/json?all=true");
+        let all = self.within(self.config.timeout, answer).await?;
+        Ok(all.into_iter().filter_map(|s| Listed::read(self.name(), s)).collect())
+    }
+
+    pub(super) async fn inspect(&self, r: &ContainerRef) -> Result<ContainerInfo, DockerError> {
+        let id = self.id(r)?;
+        let path = format!("/containers/{id}/json");
+        let answer: wire::Inspect = self.within(self.config.timeout, self.get_json(&r.name, &path)).await?;
+        if answer.id != r.id {
+            return Err(DockerError::garbage(self.name(), "another container"));
+        }
+        Ok(ContainerInfo::read(r, answer))
+    }
+
+    pub(super) async fn logs(&self, r: &ContainerRef, query: &LogQuery) -> Result<LogRead, DockerError> {
+        let id = self.id(r)?;
+        let since = query.since.map_or_else(String::new, |t| {
+            format!("&since={}.{:09}", t.as_second(), t.subsec_nanosecond().max(0))
+        });
+        let path = format!(
+            "/containers/{id}/logs?stdout=true&stderr=true&timestamps=true&tail={}{since}",
+            query.tail
+        );
+        let mut decoder = Decoder::new(query);
+        let mut bytes = 0;
+        let read = self.get(&r.name, &path, |piece| {
+            bytes += piece.len() as u64;
+            decoder.push(piece).map_err(|g| DockerError::garbage(self.name(), g.0))?;
+            Ok(bytes < query.max_bytes)
+        });
+        let ended = self.within(self.config.timeout, read).await;
+        let mut broke = match ended {
+            Ok(()) if bytes >= query.max_bytes => {
+                Some(format!("reading ended after {} MiB", query.max_bytes >> 20))
+            }
+            Ok(()) => None,
+            // What came before the break is evidence all the same.
+            Err(DockerError::Down { detail, .. }) if decoder.seen() > 0 => Some(detail),
+            Err(e) => return Err(e),
+        };
+        let mut read = decoder.finish().map_err(|g| DockerError::garbage(self.name(), g.0))?;
+        read.broke = broke.take().or(read.broke);
+        Ok(read)
+    }
+
+    pub(super) async fn stats(&self, r: &ContainerRef) -> Result<Option<ContainerStats>, DockerError> {
+        let path = format!("/containers/{}/stats?stream=false&one-shot=true", self.id(r)?);
+        let both = async {
+            let first: wire::Sample = self.get_json(&r.name, &path).await?;
+            if info::read_time(&first.read).is_none() {
+                return Ok(None);
+            }
+            time::sleep(SAMPLE_GAP).await;
+            let second: wire::Sample = self.get_json(&r.name, &path).await?;
+            Ok(ContainerStats::between(&first, &second))
+        };
+        self.within(self.config.timeout + SAMPLE_GAP, both).await
+    }
+
+    pub(super) async fn restart(&self, r: &ContainerRef, grace: Duration) -> Result<(), DockerError> {
+        let id = self.id(r)?;
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = RestartContainerOptionsBuilder::default().t(seconds).build();
+        let work = async {
+            let client = self.client().await?;
+            let done = client.restart_container(id, Some(options)).await;
+            done.map_err(|e| DockerError::from_client(self.name(), &r.name, &e))
+        };
+        // The engine ends the old process (grace), kills it, and starts the new one.
+        self.within(grace + self.config.timeout * 2, work).await
+    }
+
+    fn id<'r>(&self, r: &'r ContainerRef) -> Result<&'r str, DockerError> {
+        if info::is_id(&r.id) {
+            Ok(&r.id)
+        } else {
+            Err(DockerError::Gone { host: self.name().clone(), container: r.name.clone() })
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Docker hosts behind one client: small typed answers, bounded reads, a deadline on every call.
+
+mod decode;
+mod error;
+mod host;
+mod info;
+mod stats;
+mod wire;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use futures::future::join_all;
+
+use crate::domain::{ContainerRef, HostName};
+
+pub use decode::{LogLine, LogQuery, LogRead};
+pub use error::DockerError;
+pub use info::{ContainerInfo, Health, HealthProbe, Listed, State};
+pub use stats::ContainerStats;
+
+use host::Host;
+
+/// The files of a TLS client, all PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The authority that signed the host's certificate.
+    pub ca: PathBuf,
+    /// The client's certificate.
+    pub cert: PathBuf,
+    /// The client's private key.
+    pub key: PathBuf,
+}
+
+/// One Docker host as configuration describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfig {
+    /// Its name on screen.
+    pub name: HostName,
+    /// `unix:///path` or `tcp://host:port`.
+    pub url: String,
+    /// For `tcp` with TLS.
+    pub tls: Option<TlsFiles>,
+    /// How long any one answer may take.
+    pub timeout: Duration,
+}
+
+impl HostConfig {
+    /// The deadline of a call where configuration names none.
+    pub const TIMEOUT: Duration = Duration::from_secs(5);
+}
+
+/// All configured Docker hosts. Cheap to clone; connects on the first call, and again after a failure.
+#[derive(Clone, Debug)]
+pub struct DockerHosts {
+    hosts: Arc<BTreeMap<HostName, Host>>,
+}
+
+impl DockerHosts {
+    /// Takes note of the hosts; nothing is contacted yet, so a host that is down does not stop the start.
+    pub fn connect(configs: Vec<HostConfig>) -> Self {
+        let hosts = configs.into_iter().map(|c| (c.name.clone(), Host::new(c))).collect();
+        Self { hosts: Arc::new(hosts) }
+    }
+
+    /// The hosts' names, sorted.
+    pub fn names(&self) -> Vec<HostName> {
+        self.hosts.keys().cloned().collect()
+    }
+
+    /// Every host's engine version, or why it does not answer.
+    pub async fn probe(&self) -> Vec<(HostName, Result<String, DockerError>)> {
+        join_all(self.hosts.iter().map(|(name, host)| async { (name.clone(), host.version().await) })).await
+    }
+
+    /// All containers of all hosts, also stopped ones, each host apart.
+    pub async fn list(&self) -> Vec<(HostName, Result<Vec<Listed>, DockerError>)> {
+        join_all(self.hosts.iter().map(|(name, host)| async { (name.clone(), host.list().await) })).await
+    }
+
+    /// All that matters of one container, found by its full id.
+    ///
+    /// # Errors
+    /// [`DockerError::Gone`] when it was removed or replaced; else the host's failure.
+    pub async fn inspect(&self, r: &ContainerRef) -> Result<ContainerInfo, DockerError> {
+        self.host(r)?.inspect(r).await
+    }
+
+    /// The end of a container's log, read as a stream within the query's bounds.
+    ///
+    /// # Errors
+    /// As [`DockerHosts::inspect`]; a stream that breaks after its first line is not an error but noted in the result.
+    pub async fn logs(&self, r: &ContainerRef, query: &LogQuery) -> Result<LogRead, DockerError> {
+        self.host(r)?.logs(r, query).await
+    }
+
+    /// What a running container uses, from two samples about a second apart; none when it does not run.
+    ///
+    /// # Errors
+    /// As [`DockerHosts::inspect`].
+    pub async fn stats(&self, r: &ContainerRef) -> Result<Option<ContainerStats>, DockerError> {
+        self.host(r)?.stats(r).await
+    }
+
+    /// Restarts a container; `grace` is how long it may take to end before it is killed. Verifies nothing.
+    ///
+    /// # Errors
+    /// As [`DockerHosts::inspect`]; [`DockerError::Refused`] when the engine could not start it again.
+    pub async fn restart(&self, r: &ContainerRef, grace: Duration) -> Result<(), DockerError> {
+        self.host(r)?.restart(r, grace).await
+    }
+
+    fn host(&self, r: &ContainerRef) -> Result<&Host, DockerError> {
+        self.hosts.get(&r.host).ok_or_else(|| DockerError::unknown_host(&r.host))
+    }
+}

@@ -1,0 +1,148 @@
+//! The few fields that are read of the engine's JSON; anything may be missing.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Version {
+    #[serde(rename = "Version")]
+    pub version: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Summary {
+    pub id: String,
+    #[serde(default)]
+    pub names: Option<Vec<String>>,
+    #[serde(default)]
+    pub image: String,
+    #[serde(default)]
+    pub labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    pub state: String,
+    #[serde(default)]
+    pub status: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Inspect {
+    pub id: String,
+    pub state: StateWire,
+    #[serde(default)]
+    pub restart_count: i64,
+    #[serde(default)]
+    pub config: ConfigWire,
+    #[serde(default)]
+    pub host_config: HostConfigWire,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct StateWire {
+    #[serde(default)]
+    pub status: String,
+    #[serde(default, rename = "OOMKilled")]
+    pub oom_killed: bool,
+    #[serde(default)]
+    pub exit_code: i64,
+    #[serde(default)]
+    pub error: String,
+    #[serde(default)]
+    pub started_at: String,
+    #[serde(default)]
+    pub finished_at: String,
+    #[serde(default)]
+    pub health: Option<HealthWire>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct HealthWire {
+    #[serde(default)]
+    pub status: String,
+    #[serde(default)]
+    pub failing_streak: i64,
+    #[serde(default)]
+    pub log: Option<Vec<ProbeWire>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ProbeWire {
+    #[serde(default)]
+    pub end: String,
+    #[serde(default)]
+    pub exit_code: i64,
+    #[serde(default)]
+    pub output: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ConfigWire {
+    #[serde(default)]
+    pub image: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct HostConfigWire {
+    #[serde(default)]
+    pub restart_policy: Option<PolicyWire>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct PolicyWire {
+    #[serde(default)]
+    pub name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Sample {
+    #[serde(default)]
+    pub read: String,
+    #[serde(default)]
+    pub cpu_stats: Cpu,
+    #[serde(default)]
+    pub memory_stats: Memory,
+    #[serde(default)]
+    pub networks: Option<BTreeMap<String, Network>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Cpu {
+    #[serde(default)]
+    pub cpu_usage: CpuUsage,
+    #[serde(default)]
+    pub system_cpu_usage: Option<u64>,
+    #[serde(default)]
+    pub online_cpus: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CpuUsage {
+    #[serde(default)]
+    pub total_usage: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Memory {
+    #[serde(default)]
+    pub usage: Option<u64>,
+    #[serde(default)]
+    pub limit: Option<u64>,
+    #[serde(default)]
+    pub stats: Option<BTreeMap<String, u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Network {
+    #[serde(default)]
+    pub rx_bytes: u64,
+    #[serde(default)]
+    pub tx_bytes: u64,
+}

@@ -1,0 +1,38 @@
+//! The inventory as it is right now, read from all Docker hosts.
+
+use std::sync::Arc;
+
+use super::{Inventory, Rules};
+use crate::docker::DockerHosts;
+
+/// Reads the inventory. Always live: a list takes milliseconds, and a write must not act on an old one.
+#[derive(Clone, Debug)]
+pub struct InventorySource {
+    hosts: DockerHosts,
+    rules: Arc<Rules>,
+}
+
+impl InventorySource {
+    /// Over these hosts, by these rules.
+    pub fn new(hosts: DockerHosts, rules: Rules) -> Self {
+        Self { hosts, rules: Arc::new(rules) }
+    }
+
+    /// The Docker hosts behind it.
+    pub fn hosts(&self) -> &DockerHosts {
+        &self.hosts
+    }
+
+    /// All customers and containers right now; hosts that do not answer within their deadline are its gaps.
+    pub async fn snapshot(&self) -> Inventory {
+        let mut listed = Vec::new();
+        let mut gaps = Vec::new();
+        for (_, answer) in self.hosts.list().await {
+            match answer {
+                Ok(containers) => listed.extend(containers),
+                Err(e) => gaps.push(e.into()),
+            }
+        }
+        Inventory::build(&self.rules, listed, gaps)
+    }
+}
