@@ -8,8 +8,62 @@ pub mod health;
 pub mod logs;
 mod place;
 pub mod rank;
+pub mod restart;
 pub mod score;
 pub mod search;
 pub mod status;
 pub mod trouble;
 pub mod units;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{agent::port::Tool, inventory::InventorySource};
+
+pub use blocked::blocked_specs;
+use evidence::{Gatherer, Looks};
+use restart::RestartLimits;
+use search::Search;
+
+/// What the tools of this room work with.
+pub struct Parts {
+    /// Customers and containers.
+    pub source: InventorySource,
+    /// Where metrics and alerts come from.
+    pub looks: Looks,
+    /// The search over kept outputs.
+    pub search: Search,
+    /// How long each part of a check-up may take.
+    pub look_within: Duration,
+    /// How long the steps of a restart may take.
+    pub restart: RestartLimits,
+    /// Tells how long a write took.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Parts {
+    /// The usual value of [`Parts::look_within`].
+    pub const LOOK_WITHIN: Duration = Duration::from_secs(8);
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// The tools that need Docker and nothing else, in the order in which a model reads them.
+pub fn all(parts: Parts) -> Vec<Arc<dyn Tool>> {
+    let Parts { source, looks, search, look_within, restart, clock } = parts;
+    let gatherer = Gatherer::new(source.clone(), looks, look_within);
+    vec![
+        Arc::new(check_up::CheckUp::new(source.clone(), gatherer.clone())),
+        Arc::new(customers::ListCustomers::new(source.clone())),
+        Arc::new(status::GetContainerStatus::new(source.clone())),
+        Arc::new(health::GetHealthScore::new(source.clone(), gatherer)),
+        Arc::new(logs::GetRecentLogs::new(source.clone())),
+        Arc::new(search::SearchOutput::new(search)),
+        Arc::new(restart::RestartContainer::new(source, restart, clock)),
+    ]
+}
