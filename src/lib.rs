@@ -1,8 +1,14 @@
 //! OpsBot: a self-hosted ops bot that looks, answers with evidence, and asks before it acts.
 
 pub mod agent;
+pub mod config;
 pub mod docker;
 pub mod domain;
 pub mod inventory;
+pub mod llm;
 pub mod policy;
+pub mod prometheus;
+pub mod runtime;
+pub mod spill;
+pub mod store;
 pub mod tools;

@@ -151,7 +151,7 @@ pub trait Model: Send + Sync + fmt::Debug {
     async fn chat(
         &self,
         request: &ModelRequest,
-        on_text: &mut (dyn FnMut(&str) + Send),
+        on_text: &mut (dyn for<'t> FnMut(&'t str) + Send),
     ) -> Result<Reply, ModelError>;
 
     /// Loads the model and keeps it warm; tells what it is. May take minutes.

@@ -1,7 +1,24 @@
 //! Who may do what, and what must be asked: pure decisions over values.
 
 pub mod approval;
+pub mod book;
+pub mod example;
+pub mod judge;
+mod matching;
+pub mod pattern;
 pub mod permit;
+pub mod redeem;
+pub mod rule;
+#[cfg(test)]
+mod testing;
+pub mod window;
 
-pub use approval::Approval;
+pub use approval::{Approval, Ask, LIFETIME, Ruling, Verb, card, rule_on, supersedes};
+pub use book::Policy;
+pub use example::{Example, Moment, parse_call};
+pub use judge::{Decider, Question, Verdict, judge, permit_safe};
+pub use pattern::{ArgCond, Pattern, TargetPattern};
 pub use permit::Permit;
+pub use redeem::{Redeem, redeem};
+pub use rule::{Conditions, RawRule, Rule};
+pub use window::Window;

@@ -1,11 +1,13 @@
 //! The server tools: each has a schema, a target, a floor and failures that are told apart.
 
+pub mod alerts;
 pub mod blocked;
 pub mod check_up;
 pub mod customers;
 pub mod evidence;
 pub mod health;
 pub mod logs;
+pub mod metrics;
 mod place;
 pub mod rank;
 pub mod restart;

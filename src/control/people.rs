@@ -1,0 +1,59 @@
+//! Who is on the other side: the peer's uid, mapped by `[[person]] unix_user`.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{Actor, ChannelKind, Origin, PersonName, Role};
+
+/// People by uid; anybody else on the host is a viewer named `uid:N`.
+#[derive(Clone, Debug, Default)]
+pub struct People(BTreeMap<u32, (PersonName, Role)>);
+
+impl People {
+    /// Looks each user name up on the host. A name that the host does not know maps nobody; it is given back.
+    pub fn new<'a>(
+        people: impl IntoIterator<Item = (&'a PersonName, Role, &'a str)>,
+        uid_of: &dyn Fn(&str) -> Option<u32>,
+    ) -> (Self, Vec<String>) {
+        let mut map = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for (name, role, user) in people {
+            match uid_of(user) {
+                Some(uid) => {
+                    map.insert(uid, (name.clone(), role));
+                }
+                None => unknown.push(user.to_owned()),
+            }
+        }
+        (Self(map), unknown)
+    }
+
+    /// The principal behind `uid`.
+    pub fn actor(&self, uid: u32) -> Actor {
+        let (person, role) = match self.0.get(&uid) {
+            Some((person, role)) => (person.clone(), *role),
+            None => (PersonName::new(format!("uid:{uid}")), Role::Viewer),
+        };
+        Actor { person, role, channel: ChannelKind::Console, origin: Origin::Typed }
+    }
+}
+
+/// The uid of a user on this host.
+pub fn host_uid(user: &str) -> Option<u32> {
+    nix::unistd::User::from_name(user).ok().flatten().map(|u| u.uid.as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unmapped_uid_is_a_viewer_and_an_unknown_user_maps_nobody() {
+        let (anna, ben) = (PersonName::from("anna"), PersonName::from("ben"));
+        let host = |user: &str| (user == "a").then_some(1000);
+        let (people, unknown) = People::new([(&anna, Role::Admin, "a"), (&ben, Role::Admin, "b")], &host);
+        assert_eq!(unknown, ["b"]);
+        assert_eq!((people.actor(1000).person.as_str(), people.actor(1000).role), ("anna", Role::Admin));
+        assert_eq!((people.actor(0).person.as_str(), people.actor(0).role), ("uid:0", Role::Viewer));
+        assert_eq!(host_uid("root"), Some(0));
+    }
+}

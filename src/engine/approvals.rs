@@ -1,0 +1,325 @@
+//! Cards: asking, deciding exactly once, running what was approved and telling the true outcome.
+
+use jiff::Timestamp;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::{Engine, Sink, redact_block, turn::stored};
+use crate::{
+    agent::{Remembered, RowKind, port::Message, step},
+    domain::{
+        Actor, ApprovalId, AuditEntry, AuditKind, Block, CardState, ConversationKey, Level, Outbound, Outcome,
+        ResolvedCall, TurnStatus, tool::hex,
+    },
+    policy::{
+        self, Approval, Permit, Verdict,
+        approval::{Ask, Ruling, Verb},
+    },
+    runtime::clock,
+    store::{Finish, NewHistory, StoreError},
+};
+
+/// How an approved write ended.
+struct Ending {
+    state: CardState,
+    outcome: String,
+    blocks: Vec<Block>,
+}
+
+impl Ending {
+    fn failed(outcome: impl Into<String>) -> Self {
+        Self { state: CardState::Failed, outcome: outcome.into(), blocks: vec![] }
+    }
+}
+
+impl Engine {
+    /// Puts all of `offers` on one card: the row first, then the card.
+    pub(super) async fn offer(
+        &self,
+        offers: Vec<(ResolvedCall, Verdict)>,
+        tainted: bool,
+        (conversation, actor): (&ConversationKey, &Actor),
+        sink: &Sink,
+    ) -> Result<(), StoreError> {
+        let now = clock::now();
+        let (calls, verdicts): (Vec<_>, Vec<_>) = offers.into_iter().unzip();
+        let ask = Ask {
+            id: ApprovalId::from_bits(rand::random()),
+            calls,
+            verdicts: &verdicts,
+            requester: actor.clone(),
+            conversation: conversation.clone(),
+            tainted,
+            now,
+            lifetime: self.0.parts.bounds.approval,
+        };
+        let approval = Approval::ask(ask, &self.0.parts.policy);
+        let audit = self.approval_entry(&approval, AuditKind::Asked, actor, now, "asked");
+        let replaced =
+            self.store().approval_insert(&approval, &|old| policy::supersedes(&approval, old), audit).await?;
+        for old in replaced {
+            sink.block(Block::Card(policy::card(&old))).await;
+        }
+        self.0.parts.counters.add("opsbot_approvals_total", &[("state", "asked")], 1);
+        sink.block(Block::Card(policy::card(&approval))).await;
+        Ok(())
+    }
+
+    /// A person's decision on the card `id` (whole, or its first digits); runs what is approved and ends `sink`. The
+    /// work goes on when the caller goes away.
+    pub async fn decide(&self, actor: Actor, id: String, verb: Verb, sink: Sink) -> TurnStatus {
+        let engine = self.clone();
+        let work = async move {
+            let status = match engine.decide_now(&actor, &id, verb, &sink).await {
+                Ok(status) => status,
+                Err(error) => engine.store_broke(&error, &sink).await,
+            };
+            sink.done(status).await;
+            status
+        };
+        self.0.tasks.spawn(work).await.unwrap_or(TurnStatus::Failed)
+    }
+
+    pub(super) async fn decide_now(
+        &self,
+        actor: &Actor,
+        id: &str,
+        verb: Verb,
+        sink: &Sink,
+    ) -> Result<TurnStatus, StoreError> {
+        let Some(id) = self.which(id, sink).await? else { return Ok(TurnStatus::Failed) };
+        let now = clock::now();
+        let audit = |after: &Approval, ruling: &Ruling| self.ruling_entries(after, ruling, (actor, verb), now);
+        let rule = |a: &Approval| policy::rule_on(a, actor, verb, now);
+        let (approval, ruling) = self.store().approval_decide(id, &rule, actor, now, &audit).await?;
+        match ruling {
+            Ruling::Refused(why) => {
+                sink.notice(Level::Warning, step::sentence(&why)).await;
+                Ok(TurnStatus::Refused)
+            }
+            Ruling::FirstOfTwo => {
+                sink.block(Block::Card(policy::card(&approval))).await;
+                sink.notice(Level::Info, "First yes recorded. Now an admin who is not the requester must approve it.").await;
+                Ok(TurnStatus::WaitsForApproval)
+            }
+            Ruling::Deny => {
+                sink.block(Block::Card(policy::card(&approval))).await;
+                let text = format!("{} denied: {}", actor.person, calls(&approval));
+                let row = self.outcome_row(&text, &approval, false);
+                self.store().commit_turn(&approval.conversation, &[row], vec![], None).await?;
+                self.0.parts.counters.add("opsbot_approvals_total", &[("state", "denied")], 1);
+                Ok(TurnStatus::Answered)
+            }
+            Ruling::Execute => self.execute(approval, actor, sink).await,
+        }
+    }
+
+    async fn which(&self, id: &str, sink: &Sink) -> Result<Option<ApprovalId>, StoreError> {
+        let id = id.trim();
+        if let Ok(id) = id.parse::<ApprovalId>()
+            && self.store().approval_get(id).await?.is_some()
+        {
+            return Ok(Some(id));
+        }
+        let found = self.store().approval_find(id).await?;
+        match found.as_slice() {
+            [one] => return Ok(Some(one.id)),
+            [] => sink.notice(Level::Warning, format!("There is no card `{id}`; /pending lists those that wait.")).await,
+            several => {
+                let ids: Vec<_> = several.iter().map(|a| a.id.to_string()).collect();
+                sink.notice(Level::Warning, format!("`{id}` begins several cards: {}", ids.join(", "))).await;
+            }
+        }
+        Ok(None)
+    }
+
+    async fn execute(&self, approval: Approval, approver: &Actor, sink: &Sink) -> Result<TurnStatus, StoreError> {
+        let running = self.0.sessions.register(&approval.conversation, &approval.requester);
+        sink.block(Block::Card(policy::card(&approval))).await;
+        let ending = match self.permits(&approval, approver).await {
+            Ok(permits) => self.run_permits(permits, &running.cancel, sink).await,
+            Err(why) => Ending::failed(format!("not run: {why}")),
+        };
+        drop(running);
+        let redactor = self.redactor();
+        let outcome = redactor.redact(&ending.outcome).into_owned();
+        let evidence: Vec<_> = ending.blocks.iter().map(|b| redact_block(&redactor, b.clone())).collect();
+        let now = clock::now();
+        let told = format!("The approved {} ended: {}. {outcome}", calls(&approval), ending.state);
+        let rows = [self.outcome_row(&told, &approval, true)];
+        let mut after = approval.clone();
+        after.state = ending.state;
+        after.outcome = Some(outcome.clone());
+        let digest = hex(&Sha256::digest(serde_json::to_vec(&evidence).unwrap_or_default()));
+        let mut audit = self.approval_entry(&after, AuditKind::WriteEnds, approver, now, ending.state.word());
+        audit.detail["result"] = json!(digest);
+        audit.detail["outcome"] = json!(outcome);
+        let card = Block::Card(policy::card(&after));
+        let finish = Finish {
+            state: ending.state,
+            outcome: &outcome,
+            rows: &rows,
+            audit: self.clean(audit),
+            outbox: sink.is_gone().then_some(&card),
+        };
+        let after = self.store().approval_finish(approval.id, finish, now).await?;
+        self.0.parts.counters.add("opsbot_approvals_total", &[("state", ending.state.word())], 1);
+        for block in evidence {
+            sink.block(block).await;
+        }
+        sink.block(Block::Card(policy::card(&after))).await;
+        self.follow_up(&approval.conversation, &approval.requester, sink).await;
+        Ok(if ending.state == CardState::Done { TurnStatus::Answered } else { TurnStatus::Failed })
+    }
+
+    /// Looks again at what the calls would touch now, and redeems the approval for that only if nothing changed.
+    async fn permits(&self, approval: &Approval, approver: &Actor) -> Result<Vec<Permit>, String> {
+        let mut fresh = Vec::new();
+        for ResolvedCall { call, .. } in &approval.calls {
+            let spec = self.registry().spec(&call.tool).ok_or_else(|| format!("there is no tool `{}` any more", call.tool))?;
+            fresh.push(self.resolve(spec, call).await.map_err(|e| e.to_string())?);
+        }
+        let frozen = self.store().frozen().await.map_err(|e| e.to_string())?.is_some();
+        policy::redeem(
+            approval,
+            policy::Redeem {
+                fresh,
+                policy: &self.0.parts.policy,
+                specs: self.registry().specs(),
+                approver,
+                frozen,
+                now: clock::now(),
+            },
+        )
+    }
+
+    async fn run_permits(&self, permits: Vec<Permit>, cancel: &CancellationToken, sink: &Sink) -> Ending {
+        let mut told = Vec::new();
+        let mut blocks = Vec::new();
+        for permit in permits {
+            let call = permit.call().call.clone();
+            if cancel.is_cancelled() {
+                told.push(format!("stopped before {call}"));
+                return Ending { state: CardState::Failed, outcome: told.join("; "), blocks };
+            }
+            let Some(spec) = self.registry().spec(&call.tool) else {
+                return Ending::failed(format!("there is no tool `{}`", call.tool));
+            };
+            sink.try_send(Outbound::Progress { text: format!("{call} …") });
+            match self.run(permit, spec, cancel, sink, clock::now()).await {
+                Ok(output) => {
+                    told.push(output.summary);
+                    blocks.extend(output.blocks);
+                    if output.outcome == Outcome::NotUp {
+                        return Ending { state: CardState::Failed, outcome: told.join("; "), blocks };
+                    }
+                }
+                Err(error) => {
+                    told.push(format!("{call}: {error}"));
+                    return Ending { state: CardState::Failed, outcome: told.join("; "), blocks };
+                }
+            }
+        }
+        Ending { state: CardState::Done, outcome: told.join("; "), blocks }
+    }
+
+    fn ruling_entries(
+        &self,
+        after: &Approval,
+        ruling: &Ruling,
+        (actor, verb): (&Actor, Verb),
+        now: Timestamp,
+    ) -> Vec<AuditEntry> {
+        let verb = match verb {
+            Verb::Approve => "approve",
+            Verb::Deny => "deny",
+        };
+        let what = match ruling {
+            Ruling::Execute => format!("{verb}: taken"),
+            Ruling::FirstOfTwo => format!("{verb}: first of two"),
+            Ruling::Deny => "denied".to_owned(),
+            Ruling::Refused(why) => format!("{verb}: refused, {why}"),
+        };
+        let mut entries = vec![self.approval_entry(after, AuditKind::Decided, actor, now, &what)];
+        if *ruling == Ruling::Execute {
+            entries.push(self.approval_entry(after, AuditKind::WriteBegins, actor, now, "begins"));
+        }
+        entries
+    }
+
+    fn approval_entry(&self, a: &Approval, kind: AuditKind, by: &Actor, at: Timestamp, what: &str) -> AuditEntry {
+        self.clean(AuditEntry {
+            at,
+            kind,
+            actor: Some(by.clone()),
+            conversation: Some(a.conversation.clone()),
+            approval: Some(a.id),
+            summary: format!("{}: {what}", calls(a)),
+            detail: json!({
+                "calls": a.calls, "digest": a.digest, "policy": a.policy_version, "risk": a.risk,
+                "reason": a.reason, "requester": a.requester.person, "tainted": a.tainted, "state": a.state,
+            }),
+        })
+    }
+
+    fn outcome_row(&self, text: &str, approval: &Approval, confirmed: bool) -> NewHistory {
+        let text = self.0.parts.redactor.redact(text).into_owned();
+        stored(&Remembered {
+            seq: None,
+            at: clock::now(),
+            kind: RowKind::Outcome,
+            message: Message::User { text: format!("[OpsBot reports: {text} Tell the person the result in one sentence.]") },
+            tainted: approval.tainted,
+            words: vec![],
+            confirmed_write: confirmed,
+        })
+    }
+
+    /// What a crash left: writes that had begun become unknown and are told, never run again; lapsed cards expire.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn recover(&self) -> Result<usize, StoreError> {
+        let now = clock::now();
+        let changed = self.store().recover(now).await?;
+        for approval in &changed {
+            if approval.state == CardState::Unknown {
+                tracing::warn!(id = %approval.id, "a write had begun when the daemon ended: verify it by hand");
+                let text = format!("{}: it had begun when OpsBot ended; whether it took effect is unknown, verify it.", calls(approval));
+                let rows = [self.outcome_row(&text, approval, true)];
+                self.store().commit_turn(&approval.conversation, &rows, vec![], None).await?;
+                self.store().outbox_put(&approval.conversation, &Block::Card(policy::card(approval)), now).await?;
+            }
+        }
+        for (id, inbound, at) in self.store().inbox_open().await? {
+            let text = format!("OpsBot ended while it worked on your message of {}: \"{}\". Ask again.", at.strftime("%H:%M UTC"), inbound.text);
+            let block = redact_block(&self.redactor(), Block::notice(Level::Warning, text));
+            self.store().outbox_put(&inbound.conversation, &block, now).await?;
+            self.store().inbox_done(id, now).await?;
+        }
+        Ok(changed.len())
+    }
+
+    /// Lets cards lapse whose time is over, and sweeps old kept outputs.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let now = clock::now();
+        for approval in self.store().expire(now).await? {
+            tracing::info!(id = %approval.id, "a card lapsed undecided");
+        }
+        if let Err(error) = self.0.parts.spill.sweep(now) {
+            tracing::warn!(%error, "old kept outputs could not be swept");
+        }
+        if let Some((seq, mac)) = self.store().witness_due(now).await? {
+            tracing::info!(seq, mac, "audit head");
+        }
+        Ok(())
+    }
+}
+
+fn calls(approval: &Approval) -> String {
+    approval.calls.iter().map(|c| c.call.to_string()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,291 @@
+//! Slash commands: one for every tool, made from the registry, and the few that steer the bot itself.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use crate::domain::{Param, ParamKind, Risk, ToolCall, ToolSpec};
+
+/// What a slash command asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// A tool.
+    Tool(ToolCall),
+    /// The list of commands, or one of them in full.
+    Help(Option<String>),
+    /// Stop the running turn of this conversation.
+    Stop,
+    /// No more writes by anyone.
+    Freeze,
+    /// Writes again.
+    Unfreeze,
+    /// Yes to a card.
+    Approve(String),
+    /// No to a card.
+    Deny(String),
+    /// The cards that wait.
+    Pending,
+    /// How the bot itself is.
+    Status,
+    /// Who the bot takes the person for.
+    WhoAmI,
+    /// Which build this is.
+    Version,
+}
+
+const STEERING: &[(&str, &str)] = &[
+    ("/help [command]", "this list, or one command in full"),
+    ("/stop", "stop what runs in this conversation, at once"),
+    ("/pending", "cards that wait for a decision"),
+    ("/approve ID", "yes to a card"),
+    ("/deny ID", "no to a card"),
+    ("/freeze", "no writes by anyone, over restarts, until /unfreeze"),
+    ("/unfreeze", "writes again (admins)"),
+    ("/status", "how OpsBot itself is"),
+    ("/whoami", "who OpsBot takes you for"),
+    ("/version", "which build this is"),
+];
+
+/// Reads a slash command; none when `text` is not one.
+///
+/// # Errors
+/// A sentence that says what is wrong and how the command is written.
+pub fn parse(text: &str, specs: &[ToolSpec]) -> Option<Result<Command, String>> {
+    let rest = text.trim().strip_prefix('/')?;
+    let (name, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let rest = rest.trim();
+    // "/check_up@opsbot" is how a platform writes a command in a group.
+    let name = name.split('@').next().unwrap_or_default().to_ascii_lowercase().replace('-', "_");
+    let id = |make: fn(String) -> Command, verb: &str| {
+        if rest.is_empty() {
+            Err(format!("say which card: /{verb} ID (/pending lists them)"))
+        } else {
+            Ok(make(rest.to_owned()))
+        }
+    };
+    Some(match name.as_str() {
+        "help" | "start" | "" => {
+            Ok(Command::Help((!rest.is_empty()).then(|| rest.trim_start_matches('/').to_owned())))
+        }
+        "stop" | "cancel" => Ok(Command::Stop),
+        "freeze" => Ok(Command::Freeze),
+        "unfreeze" => Ok(Command::Unfreeze),
+        "approve" => id(Command::Approve, "approve"),
+        "deny" => id(Command::Deny, "deny"),
+        "pending" => Ok(Command::Pending),
+        "status" => Ok(Command::Status),
+        "whoami" => Ok(Command::WhoAmI),
+        "version" => Ok(Command::Version),
+        name => match specs.iter().find(|s| s.name == name) {
+            Some(spec) => arguments(spec, rest).map(Command::Tool),
+            None => Err(unknown(name, specs)),
+        },
+    })
+}
+
+fn unknown(name: &str, specs: &[ToolSpec]) -> String {
+    let near: Vec<_> = specs.iter().map(|s| s.name).filter(|n| n.contains(name) || name.contains(n)).collect();
+    if near.is_empty() {
+        format!("there is no command /{name}; /help lists them")
+    } else {
+        format!("there is no command /{name}; did you mean /{}?", near.join(" or /"))
+    }
+}
+
+fn arguments(spec: &ToolSpec, text: &str) -> Result<ToolCall, String> {
+    let mut args = Map::new();
+    let mut open = spec.params.iter().peekable();
+    let tokens = split(text)?;
+    for (n, token) in tokens.iter().enumerate() {
+        if let Some((key, value)) = token.split_once('=')
+            && spec.params.iter().any(|p| p.name == key)
+        {
+            args.insert(key.to_owned(), value.into());
+            continue;
+        }
+        let number = token.parse::<i64>().is_ok();
+        while let Some(p) = open.peek() {
+            let filled = args.contains_key(p.name);
+            let skips = !p.required
+                && match p.kind {
+                    ParamKind::Integer { .. } => !number,
+                    ParamKind::Service | ParamKind::Duration => {
+                        number && spec.params.iter().any(|p| matches!(p.kind, ParamKind::Integer { .. }))
+                    }
+                    ParamKind::Customer | ParamKind::Text => false,
+                };
+            if !filled && !skips {
+                break;
+            }
+            open.next();
+        }
+        let Some(param) = open.next() else {
+            return Err(format!("`{token}` is one argument too many: {}", usage(spec)));
+        };
+        let last_text = param.kind == ParamKind::Text && open.peek().is_none();
+        let value = if last_text { tokens.get(n..).unwrap_or_default().join(" ") } else { token.clone() };
+        args.insert(param.name.to_owned(), value.into());
+        if last_text {
+            break;
+        }
+    }
+    let args = spec.read_args(&Value::Object(args)).map_err(|e| format!("{e}. It is written {}", usage(spec)))?;
+    Ok(ToolCall { tool: spec.name.to_owned(), args })
+}
+
+fn split(text: &str) -> Result<Vec<String>, String> {
+    let mut tokens = Vec::new();
+    let mut token = String::new();
+    let mut quote = None;
+    let mut begun = false;
+    for c in text.chars() {
+        match (quote, c) {
+            (None, '"' | '\'') if token.is_empty() || token.ends_with('=') => {
+                quote = Some(c);
+                begun = true;
+            }
+            (Some(q), c) if c == q => quote = None,
+            (None, c) if c.is_whitespace() => {
+                if begun {
+                    tokens.push(std::mem::take(&mut token));
+                }
+                begun = false;
+            }
+            (_, c) => {
+                token.push(c);
+                begun = true;
+            }
+        }
+    }
+    if quote.is_some() {
+        return Err("a quotation mark is not closed".into());
+    }
+    if begun {
+        tokens.push(token);
+    }
+    Ok(tokens)
+}
+
+/// How a tool's command is written: `/get_recent_logs <customer_id> [service] [lines]`.
+pub fn usage(spec: &ToolSpec) -> String {
+    let mut text = format!("/{}", spec.name);
+    for Param { name, required, .. } in &spec.params {
+        let (open, close) = if *required { ('<', '>') } else { ('[', ']') };
+        // Writing to a String cannot fail.
+        let _ = write!(text, " {open}{name}{close}");
+    }
+    text
+}
+
+/// The command that makes this very call.
+pub fn command_for(call: &ToolCall) -> String {
+    let mut text = format!("/{}", call.tool);
+    for (name, _) in &call.args.0 {
+        let value = call.args.text(name).unwrap_or_default();
+        let bare = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
+        let _ = if bare { write!(text, " {value}") } else { write!(text, " {name}=\"{value}\"") };
+    }
+    text
+}
+
+/// Rows for `/help`: the command and what it does.
+pub fn help(specs: &[ToolSpec]) -> Vec<Vec<String>> {
+    let tools = specs.iter().map(|s| {
+        let mark = match s.floor.max(s.default) {
+            Risk::Safe => "",
+            Risk::Confirm | Risk::TwoPerson => " (asks first)",
+            Risk::Blocked => " (always refused)",
+        };
+        vec![usage(s), format!("{}{mark}", s.summary)]
+    });
+    tools.chain(STEERING.iter().map(|(c, what)| vec![(*c).to_owned(), (*what).to_owned()])).collect()
+}
+
+/// One tool's parameters for `/help NAME`.
+pub fn help_for(spec: &ToolSpec) -> Vec<Vec<String>> {
+    spec.params
+        .iter()
+        .map(|p| {
+            let kind = match &p.kind {
+                ParamKind::Customer => "customer's id, name or alias".to_owned(),
+                ParamKind::Service => "service".to_owned(),
+                ParamKind::Text => "text".to_owned(),
+                ParamKind::Integer { min, max } => format!("{min} to {max}"),
+                ParamKind::Duration => "time span, as 15m or 2h".to_owned(),
+            };
+            let need = if p.required { "needed" } else { "optional" };
+            vec![p.name.to_owned(), kind, need.to_owned(), p.help.to_owned()]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn specs() -> Vec<ToolSpec> {
+        let param = |name, kind, required| Param { name, kind, required, help: "" };
+        vec![ToolSpec {
+            name: "get_recent_logs",
+            summary: "Logs",
+            params: vec![
+                param("customer_id", ParamKind::Customer, true),
+                param("service", ParamKind::Service, false),
+                param("lines", ParamKind::Integer { min: 1, max: 500 }, false),
+                param("since", ParamKind::Duration, false),
+                param("filter", ParamKind::Text, false),
+            ],
+            floor: Risk::Safe,
+            default: Risk::Safe,
+            untrusted: true,
+            timeout: Duration::from_secs(1),
+        }]
+    }
+
+    #[test]
+    fn arguments_go_by_place_by_name_and_by_kind() {
+        let table = [
+            ("/get_recent_logs 19", json!({"customer_id": "19"})),
+            ("/get-recent-logs@opsbot 19 web 100", json!({"customer_id": "19", "service": "web", "lines": 100})),
+            ("/get_recent_logs 19 100", json!({"customer_id": "19", "lines": 100})),
+            ("/get_recent_logs 19 filter=\"two words\" web", json!({"customer_id": "19", "filter": "two words", "service": "web"})),
+            ("/get_recent_logs 'Nordwind Bakery' web 5 1h connection refused", json!({"customer_id": "Nordwind Bakery", "service": "web", "lines": 5, "since": "1h", "filter": "connection refused"})),
+        ];
+        for (text, want) in table {
+            match parse(text, &specs()) {
+                Some(Ok(Command::Tool(call))) => assert_eq!(Value::Object(call.args.0), want, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_commands_say_what_to_write() {
+        let table = [
+            ("/get_recent_logs", "`customer_id` is missing"),
+            ("/get_recent_logs 19 web 900", "1 to 500"),
+            ("/logs 19", "did you mean /get_recent_logs"),
+            ("/nonsense", "/help lists them"),
+            ("/approve", "/pending"),
+            ("/get_recent_logs \"19", "not closed"),
+        ];
+        for (text, part) in table {
+            match parse(text, &specs()) {
+                Some(Err(error)) => assert!(error.contains(part), "{text}: {error}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert_eq!(parse("what is /up?", &specs()), None);
+        assert_eq!(parse("/STOP", &specs()), Some(Ok(Command::Stop)));
+    }
+
+    #[test]
+    fn a_suggested_command_reads_back_as_the_same_call() {
+        let Some(Ok(Command::Tool(call))) = parse("/get_recent_logs \"a b\" web 5", &specs()) else { panic!() };
+        assert_eq!(parse(&command_for(&call), &specs()), Some(Ok(Command::Tool(call))));
+    }
+}

@@ -1,0 +1,149 @@
+//! The commands that steer the bot itself; none of them waits for a turn or needs a model.
+
+use serde_json::Value;
+
+use super::{Command, Engine, Scope, Sink, commands};
+use crate::{
+    domain::{Actor, AuditEntry, AuditKind, Block, CardState, Inbound, Level, Role, TurnStatus},
+    policy::{self, approval::Verb},
+    runtime::clock,
+    store::StoreError,
+};
+
+impl Engine {
+    pub(super) async fn steer(&self, command: Command, inbound: &Inbound, sink: &Sink) -> TurnStatus {
+        let done = match command {
+            Command::Stop => {
+                return self.stop(&inbound.actor, &Scope::Conversation(inbound.conversation.clone()), sink).await;
+            }
+            Command::Approve(id) => self.decide_now(&inbound.actor, &id, Verb::Approve, sink).await,
+            Command::Deny(id) => self.decide_now(&inbound.actor, &id, Verb::Deny, sink).await,
+            Command::Freeze => self.freeze(&inbound.actor, sink).await,
+            Command::Unfreeze => self.unfreeze(&inbound.actor, sink).await,
+            Command::Pending => self.pending(sink).await,
+            Command::Status => self.status(sink).await,
+            Command::Help(topic) => Ok(self.help(topic.as_deref(), sink).await),
+            Command::WhoAmI => {
+                let a = &inbound.actor;
+                sink.block(Block::text(format!("You are {}, {} on {}.", a.person, a.role, a.channel))).await;
+                Ok(TurnStatus::Answered)
+            }
+            Command::Version => {
+                sink.block(Block::text(format!("OpsBot {}", env!("CARGO_PKG_VERSION")))).await;
+                Ok(TurnStatus::Answered)
+            }
+            Command::Tool(_) => Ok(TurnStatus::Failed),
+        };
+        match done {
+            Ok(status) => status,
+            Err(error) => self.store_broke(&error, sink).await,
+        }
+    }
+
+    async fn help(&self, topic: Option<&str>, sink: &Sink) -> TurnStatus {
+        if let Some(topic) = topic {
+            let Some(spec) = self.registry().spec(topic) else {
+                sink.notice(Level::Warning, format!("There is no command /{topic}; /help lists them.")).await;
+                return TurnStatus::Failed;
+            };
+            let title = format!("{} — {}", commands::usage(spec), spec.summary);
+            let columns = ["argument", "takes", "", "meaning"].map(String::from).to_vec();
+            sink.block(Block::Table { title: Some(title), columns, rows: commands::help_for(spec) }).await;
+            return TurnStatus::Answered;
+        }
+        let columns = ["command", "what it does"].map(String::from).to_vec();
+        let rows = commands::help(self.registry().specs());
+        sink.block(Block::Table { title: Some("Commands; plain words work too, when a model is set up".into()), columns, rows })
+            .await;
+        TurnStatus::Answered
+    }
+
+    /// Latches all writes.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn freeze(&self, actor: &Actor, sink: &Sink) -> Result<TurnStatus, StoreError> {
+        if actor.role < Role::Operator {
+            sink.notice(Level::Error, "Refused: viewers may not freeze; ask an operator or an admin.").await;
+            return Ok(TurnStatus::Refused);
+        }
+        let now = clock::now();
+        let fresh = self.store().freeze(actor, now, latch_entry(actor, "freeze")).await?;
+        let text = if fresh { "Frozen: no writes by anyone until /unfreeze by an admin." } else { "Already frozen." };
+        sink.notice(Level::Info, text).await;
+        Ok(TurnStatus::Answered)
+    }
+
+    /// Lifts the latch; admins only.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn unfreeze(&self, actor: &Actor, sink: &Sink) -> Result<TurnStatus, StoreError> {
+        if actor.role < Role::Admin {
+            sink.notice(Level::Error, "Refused: only an admin may unfreeze.").await;
+            return Ok(TurnStatus::Refused);
+        }
+        let lifted = self.store().unfreeze(latch_entry(actor, "unfreeze")).await?;
+        let text = if lifted { "Writes are possible again, each after its card." } else { "Nothing was frozen." };
+        sink.notice(Level::Info, text).await;
+        Ok(TurnStatus::Answered)
+    }
+
+    /// The cards that wait.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn pending(&self, sink: &Sink) -> Result<TurnStatus, StoreError> {
+        let now = clock::now();
+        let waiting: Vec<_> = self
+            .store()
+            .approvals_pending()
+            .await?
+            .into_iter()
+            .filter(|a| a.state == CardState::Pending && a.expires_at > now)
+            .collect();
+        if waiting.is_empty() {
+            sink.notice(Level::Info, "No card waits for a decision.").await;
+        }
+        for approval in &waiting {
+            sink.block(Block::Card(policy::card(approval))).await;
+        }
+        Ok(TurnStatus::Answered)
+    }
+
+    /// How the bot itself is.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn status(&self, sink: &Sink) -> Result<TurnStatus, StoreError> {
+        let frozen = match self.store().frozen().await? {
+            Some((by, at)) => format!("by {by} since {}", at.strftime("%Y-%m-%d %H:%M UTC")),
+            None => "no".into(),
+        };
+        let model = self.brain().map_or("none".into(), |b| b.model.name().to_owned());
+        let row = |name: &str, value: String| vec![name.to_owned(), value];
+        let rows = vec![
+            row("version", env!("CARGO_PKG_VERSION").into()),
+            row("model", model),
+            row("tools", self.registry().specs().len().to_string()),
+            row("running", self.0.sessions.running().to_string()),
+            row("cards waiting", self.store().approvals_pending().await?.len().to_string()),
+            row("frozen", frozen),
+        ];
+        let columns = ["", "now"].map(String::from).to_vec();
+        sink.block(Block::Table { title: Some("OpsBot".into()), columns, rows }).await;
+        Ok(TurnStatus::Answered)
+    }
+}
+
+fn latch_entry(actor: &Actor, what: &str) -> AuditEntry {
+    AuditEntry {
+        at: clock::now(),
+        kind: AuditKind::Freeze,
+        actor: Some(actor.clone()),
+        conversation: None,
+        approval: None,
+        summary: format!("{what} by {}", actor.person),
+        detail: Value::Null,
+    }
+}

@@ -1,0 +1,462 @@
+//! Driving one turn: the inbox row first, then the model's loop or a command, then everything it added in one commit.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+use futures::future::join_all;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Brain, Command, Engine, Scope, Sink, commands,
+    gate::{Caller, Gated},
+    nearest,
+};
+use crate::{
+    agent::{
+        CallResult, Effect, Event, Limits, PlannedCall, Remembered, RowKind, Turn, history,
+        port::{Message, ModelCall, ModelError, ModelRequest, Reply},
+        prompt,
+    },
+    domain::{
+        Actor, AuditEntry, AuditKind, Block, ConversationKey, Inbound, Level, Outbound, ToolCall, TurnStatus, Untrusted,
+    },
+    policy,
+    runtime::{Stopwatch, clock},
+    store::{HistoryRow, NewHistory, StoreError},
+};
+
+/// What a turn leaves behind, kept outside its future so that a stop loses nothing.
+#[derive(Debug, Default)]
+struct Ledger {
+    rows: Vec<Remembered>,
+    new_from: usize,
+    audit: Vec<AuditEntry>,
+    turn: Option<Turn>,
+    tainted: bool,
+}
+
+/// Where a turn happens.
+struct Scene<'a> {
+    conversation: &'a ConversationKey,
+    actor: &'a Actor,
+    sink: &'a Sink,
+    cancel: &'a CancellationToken,
+    watch: &'a Stopwatch,
+}
+
+impl Engine {
+    /// Answers a message; ends `sink` with the status that it returns. The work goes on when the caller goes away.
+    pub async fn say(&self, inbound: Inbound, sink: Sink) -> TurnStatus {
+        let engine = self.clone();
+        let work = async move {
+            let status = engine.answer(&inbound, &sink).await;
+            engine.0.parts.counters.add("opsbot_turns_total", &[("status", status_word(status))], 1);
+            sink.done(status).await;
+            status
+        };
+        self.0.tasks.spawn(work).await.unwrap_or(TurnStatus::Failed)
+    }
+
+    async fn answer(&self, inbound: &Inbound, sink: &Sink) -> TurnStatus {
+        let command = commands::parse(&inbound.text, self.registry().specs());
+        let command = match command {
+            Some(Err(error)) => {
+                sink.notice(Level::Warning, crate::agent::step::sentence(&error)).await;
+                return TurnStatus::Failed;
+            }
+            Some(Ok(Command::Tool(call))) => Some(call),
+            Some(Ok(steering)) => return self.steer(steering, inbound, sink).await,
+            None if inbound.text.trim().is_empty() => {
+                sink.notice(Level::Info, "Say what you want to know, or /help.").await;
+                return TurnStatus::Answered;
+            }
+            None => None,
+        };
+        let row = match self.store().inbox_put(inbound, clock::now()).await {
+            Ok(row) => row,
+            Err(error) => return self.store_broke(&error, sink).await,
+        };
+        let limit = self.0.parts.bounds.queue;
+        let Some(place) = self.0.sessions.enter(&inbound.conversation, limit) else {
+            sink.notice(Level::Warning, format!("{limit} messages are already waiting here; try again when they are answered, or /stop."))
+                .await;
+            let done = self.store().inbox_done(row, clock::now()).await;
+            return done.map_or(TurnStatus::Failed, |()| TurnStatus::Failed);
+        };
+        if place.ahead > 0 {
+            sink.send(Outbound::Progress { text: format!("{} before this one …", place.ahead) }).await;
+        }
+        let running = self.0.sessions.register(&inbound.conversation, &inbound.actor);
+        let guard = tokio::select! {
+            guard = place.wait() => guard,
+            () = running.cancel.cancelled() => {
+                sink.notice(Level::Info, "Stopped.").await;
+                if let Err(error) = self.store().inbox_done(row, clock::now()).await {
+                    return self.store_broke(&error, sink).await;
+                }
+                return TurnStatus::Stopped;
+            }
+        };
+        let status = self.take_turn(Some((row, inbound)), command, (&inbound.conversation, &inbound.actor), sink, &running.cancel).await;
+        drop(guard);
+        status
+    }
+
+    /// One turn in the conversation's own time; without a message it follows up on an outcome.
+    async fn take_turn(
+        &self,
+        message: Option<(i64, &Inbound)>,
+        command: Option<ToolCall>,
+        (conversation, actor): (&ConversationKey, &Actor),
+        sink: &Sink,
+        cancel: &CancellationToken,
+    ) -> TurnStatus {
+        let watch = Stopwatch::start();
+        let mut ledger = match self.open(conversation, message.map(|(_, m)| m)).await {
+            Ok(ledger) => ledger,
+            Err(error) => return self.store_broke(&error, sink).await,
+        };
+        let scene = Scene { conversation, actor, sink, cancel, watch: &watch };
+        let work = async {
+            match (command, message) {
+                (Some(call), _) => self.run_command(&call, &mut ledger, &scene).await,
+                (None, Some((_, inbound))) => match self.brain() {
+                    Some(brain) => self.converse(brain, &mut ledger, &scene).await,
+                    None => self.suggest(&inbound.text, "No model is set up", sink).await,
+                },
+                (None, None) => match self.brain() {
+                    Some(brain) => self.converse(brain, &mut ledger, &scene).await,
+                    None => TurnStatus::Answered,
+                },
+            }
+        };
+        let status = tokio::select! {
+            status = work => status,
+            () = cancel.cancelled() => {
+                sink.notice(Level::Info, "Stopped.").await;
+                ledger.audit.push(entry(&scene, AuditKind::Stopped, "the turn was stopped"));
+                TurnStatus::Stopped
+            }
+        };
+        match self.close(conversation, ledger, message.map(|(row, _)| row)).await {
+            Ok(()) => status,
+            Err(error) => self.store_broke(&error, sink).await,
+        }
+    }
+
+    /// Loads what the conversation remembers, condenses it if need be, and adds the person's message.
+    async fn open(&self, conversation: &ConversationKey, message: Option<&Inbound>) -> Result<Ledger, StoreError> {
+        let rows = self.store().history(conversation).await?;
+        let mut rows: Vec<_> = rows.into_iter().filter_map(remembered).collect();
+        if let Some(brain) = self.brain()
+            && let Some(c) = history::compact(&rows, self.room(brain) * 2 / 3)
+        {
+            self.store().compact(conversation, c.up_to, stored(&c.summary)).await?;
+            rows.splice(..c.rows, [c.summary]);
+        }
+        let new_from = rows.len();
+        if let Some(inbound) = message {
+            rows.push(self.person_row(inbound));
+        }
+        let tainted = history::tainted(&rows);
+        Ok(Ledger { rows, new_from, tainted, ..Ledger::default() })
+    }
+
+    fn person_row(&self, inbound: &Inbound) -> Remembered {
+        let redactor = &self.0.parts.redactor;
+        let mut text = redactor.redact(&inbound.text).into_owned();
+        for quoted in &inbound.quoted {
+            let clean = Untrusted::new(&redactor.redact(quoted.as_str()));
+            let nonce = format!("{:08x}", rand::random::<u32>());
+            text.push('\n');
+            text.push_str(&policy::fence(&clean.cut(4000), &nonce, "quoted by the person"));
+        }
+        let words = policy::own_words(&inbound.text);
+        Remembered {
+            seq: None,
+            at: clock::now(),
+            kind: RowKind::User,
+            message: Message::User { text },
+            tainted: !inbound.quoted.is_empty(),
+            words: vec![words],
+            confirmed_write: false,
+        }
+    }
+
+    /// Writes everything that the turn added, its reads' audit and the inbox row's end in one commit.
+    async fn close(&self, conversation: &ConversationKey, ledger: Ledger, inbox: Option<i64>) -> Result<(), StoreError> {
+        let now = clock::now();
+        let mut rows: Vec<NewHistory> = ledger.rows.iter().skip(ledger.new_from).map(stored).collect();
+        let added = ledger.turn.map(|t| t.added()).unwrap_or_default();
+        for message in complete(added) {
+            let kind = if matches!(message, Message::Tool { .. }) { RowKind::Tool } else { RowKind::Assistant };
+            let message = self.redacted(message);
+            let row = Remembered { seq: None, at: now, kind, message, tainted: ledger.tainted, words: vec![], confirmed_write: false };
+            rows.push(stored(&row));
+        }
+        self.store().commit_turn(conversation, &rows, ledger.audit, inbox.map(|id| (id, now))).await
+    }
+
+    fn redacted(&self, message: Message) -> Message {
+        let Ok(mut value) = serde_json::to_value(&message) else { return message };
+        super::redact_value(&self.0.parts.redactor, &mut value);
+        serde_json::from_value(value).unwrap_or(message)
+    }
+
+    /// Tokens that a prompt may take, the answer's room and a margin for the estimate left out.
+    fn room(&self, brain: &Brain) -> usize {
+        (brain.num_ctx.saturating_sub(brain.max_tokens) as usize) * 9 / 10
+    }
+
+    async fn converse(&self, brain: &Brain, ledger: &mut Ledger, scene: &Scene<'_>) -> TurnStatus {
+        let limits = Limits { calls: self.0.parts.bounds.calls_per_turn, prompt_tokens: self.room(brain) };
+        let mut messages = vec![prompt::system(scene.actor)];
+        messages.extend(ledger.rows.iter().map(|r| r.message.clone()));
+        let mut turn = Turn::new(limits, self.registry().core(), messages, brain.mode);
+        let mut effects = VecDeque::from(turn.step(Event::Begin));
+        ledger.turn = Some(turn);
+        while let Some(effect) = effects.pop_front() {
+            let event = match effect {
+                Effect::Ask(request) => self.ask(brain, &request, scene).await,
+                Effect::Run(calls) => Event::Results(self.run_all(calls, ledger, scene).await),
+                Effect::Offer(offers) => {
+                    if let Err(error) = self.offer(offers, ledger.tainted, (scene.conversation, scene.actor), scene.sink).await {
+                        return self.store_broke(&error, scene.sink).await;
+                    }
+                    continue;
+                }
+                Effect::Say(block) => {
+                    scene.sink.block(block).await;
+                    continue;
+                }
+                Effect::Retract => {
+                    scene.sink.send(Outbound::Retract).await;
+                    continue;
+                }
+                Effect::WithoutModel(reason) => return self.without_model(ledger, &reason, scene).await,
+                Effect::Finish(status) => return status,
+            };
+            if let Some(turn) = ledger.turn.as_mut() {
+                effects.extend(turn.step(event));
+            }
+        }
+        TurnStatus::Failed
+    }
+
+    async fn ask(&self, brain: &Brain, request: &ModelRequest, scene: &Scene<'_>) -> Event {
+        let left = self.0.parts.bounds.turn.saturating_sub(scene.watch.elapsed());
+        scene.sink.try_send(Outbound::Progress { text: format!("asking {} …", brain.model.name()) });
+        let watch = Stopwatch::start();
+        let answer = tokio::time::timeout(left, stream(brain, request, scene.sink)).await;
+        let answer = answer.unwrap_or(Err(ModelError::Silent(self.0.parts.bounds.turn)));
+        let counters = &self.0.parts.counters;
+        let result = if answer.is_ok() { "ok" } else { "failed" };
+        counters.observe("opsbot_model_seconds", &[("result", result)], watch.seconds());
+        match answer {
+            Ok(reply) => Event::Reply(reply),
+            Err(error) => {
+                tracing::warn!(%error, mode = ?request.mode, "the model did not answer");
+                Event::ModelFailed(error)
+            }
+        }
+    }
+
+    async fn run_all(&self, calls: Vec<PlannedCall>, ledger: &mut Ledger, scene: &Scene<'_>) -> Vec<CallResult> {
+        let words = history::words(&ledger.rows);
+        let caller = Caller {
+            actor: scene.actor,
+            conversation: scene.conversation,
+            tainted: ledger.tainted,
+            words: &words,
+            cancel: scene.cancel,
+        };
+        let all = join_all(calls.iter().map(|p| self.gate(&p.call, &caller, scene.sink))).await;
+        all.into_iter()
+            .map(|Gated { result, taints, audit }| {
+                ledger.tainted |= taints;
+                ledger.audit.extend(audit);
+                result
+            })
+            .collect()
+    }
+
+    async fn run_command(&self, call: &ToolCall, ledger: &mut Ledger, scene: &Scene<'_>) -> TurnStatus {
+        let planned = PlannedCall { id: None, call: call.clone() };
+        let result = self.run_all(vec![planned], ledger, scene).await.pop();
+        let Some(result) = result else { return TurnStatus::Failed };
+        self.tell(&result, call, scene.sink).await;
+        let (text, status) = match result {
+            CallResult::Output(text) => (text, TurnStatus::Answered),
+            CallResult::Failed(text) => (text, TurnStatus::Failed),
+            CallResult::Refused(text) => (format!("refused by policy: {text}"), TurnStatus::Refused),
+            CallResult::NotNamed(text) => (text, TurnStatus::Answered),
+            CallResult::NeedsApproval(offer) => {
+                let who = (scene.conversation, scene.actor);
+                if let Err(error) = self.offer(vec![*offer], ledger.tainted, who, scene.sink).await {
+                    return self.store_broke(&error, scene.sink).await;
+                }
+                ("not run yet: a card waits for a decision".to_owned(), TurnStatus::WaitsForApproval)
+            }
+        };
+        let args = Value::Object(call.args.0.clone());
+        let calls = vec![ModelCall { id: None, name: call.tool.clone(), args }];
+        let at = clock::now();
+        let row = |kind, message| Remembered { seq: None, at, kind, message, tainted: ledger.tainted, words: vec![], confirmed_write: false };
+        let asked = Message::Assistant { text: String::new(), thinking: String::new(), calls };
+        let got = Message::Tool { id: None, name: call.tool.clone(), text };
+        let rows = [row(RowKind::Assistant, asked), row(RowKind::Tool, got)];
+        ledger.rows.extend(rows);
+        status
+    }
+
+    async fn without_model(&self, ledger: &Ledger, reason: &str, scene: &Scene<'_>) -> TurnStatus {
+        if ledger.turn.as_ref().is_some_and(Turn::looked) {
+            let text = format!("The model could not sum this up ({reason}). What was found stands above.");
+            scene.sink.notice(Level::Warning, text).await;
+            return TurnStatus::Answered;
+        }
+        let asked = ledger.rows.iter().skip(ledger.new_from).find(|r| r.kind == RowKind::User);
+        match asked.and_then(|r| r.words.first()) {
+            Some(words) => self.suggest(words, &format!("Without the model: {reason}"), scene.sink).await,
+            None => TurnStatus::Answered,
+        }
+    }
+
+    /// Answers plain words with the commands that come nearest.
+    async fn suggest(&self, text: &str, why: &str, sink: &Sink) -> TurnStatus {
+        let directory = (self.0.parts.directory)().await;
+        let commands = nearest::nearest(text, self.registry().specs(), &directory);
+        let why = why.trim_end_matches('.');
+        if commands.is_empty() {
+            sink.notice(Level::Warning, format!("{why}. No command comes near these words; /help lists them all.")).await;
+        } else {
+            sink.notice(Level::Info, format!("{why}. These commands come nearest:")).await;
+            let buttons = commands.into_iter().map(|c| (c.clone(), c)).collect();
+            sink.block(Block::Buttons { title: "Type one of these".into(), buttons }).await;
+        }
+        TurnStatus::Answered
+    }
+
+    /// A turn in which the model reads the outcome of a write and goes on from there; silent without a model.
+    pub(super) async fn follow_up(&self, conversation: &ConversationKey, actor: &Actor, sink: &Sink) {
+        if self.brain().is_none() {
+            return;
+        }
+        let Some(place) = self.0.sessions.enter(conversation, self.0.parts.bounds.queue) else { return };
+        let running = self.0.sessions.register(conversation, actor);
+        let guard = tokio::select! {
+            guard = place.wait() => guard,
+            () = running.cancel.cancelled() => return,
+        };
+        self.take_turn(None, None, (conversation, actor), sink, &running.cancel).await;
+        drop(guard);
+    }
+
+    /// Stops what `actor` may stop; never waits for anything.
+    pub async fn stop(&self, actor: &Actor, scope: &Scope, sink: &Sink) -> TurnStatus {
+        let (stopped, foreign) = self.0.sessions.stop(actor, scope);
+        let text = match (stopped, foreign) {
+            (0, 0) => "Nothing is running.".to_owned(),
+            (0, n) => format!("{n} running here, but not yours: an admin can stop them."),
+            (n, 0) => format!("Stopping {n}."),
+            (n, m) => format!("Stopping {n}; {m} more are not yours to stop."),
+        };
+        sink.notice(Level::Info, text).await;
+        TurnStatus::Answered
+    }
+
+    pub(super) async fn store_broke(&self, error: &StoreError, sink: &Sink) -> TurnStatus {
+        tracing::error!(%error, "the store failed");
+        sink.notice(Level::Error, format!("The store failed: {error}")).await;
+        TurnStatus::Failed
+    }
+}
+
+/// Asks the model and passes its text on as it comes; a slow reader slows the stream, and no piece is lost.
+async fn stream(brain: &Brain, request: &ModelRequest, sink: &Sink) -> Result<Reply, ModelError> {
+    let (pending, fresh) = (Mutex::new(String::new()), Notify::new());
+    let mut on_text = |text: &str| {
+        pending.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+        fresh.notify_one();
+    };
+    let flush = || async {
+        let text = std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
+        if !text.is_empty() {
+            sink.send(Outbound::Delta { text }).await;
+        }
+    };
+    let mut chat = std::pin::pin!(brain.model.chat(request, &mut on_text));
+    loop {
+        tokio::select! {
+            answer = &mut chat => {
+                flush().await;
+                return answer;
+            }
+            () = fresh.notified() => flush().await,
+        }
+    }
+}
+
+/// The messages without a last call that nobody answered, which a server would refuse.
+fn complete(mut added: Vec<Message>) -> Vec<Message> {
+    let calls_at = added.iter().rposition(|m| matches!(m, Message::Assistant { calls, .. } if !calls.is_empty()));
+    if let Some(n) = calls_at
+        && let Some(Message::Assistant { calls, .. }) = added.get(n)
+    {
+        let answered = added.iter().skip(n + 1).filter(|m| matches!(m, Message::Tool { .. })).count();
+        if answered < calls.len() {
+            added.truncate(n);
+        }
+    }
+    added
+}
+
+fn remembered(row: HistoryRow) -> Option<Remembered> {
+    let words: Vec<String> = row.words.map(|w| serde_json::from_str(&w).unwrap_or_default()).unwrap_or_default();
+    Some(Remembered {
+        seq: Some(row.seq),
+        at: row.at,
+        kind: RowKind::from_word(&row.kind),
+        message: serde_json::from_value(row.content).ok()?,
+        tainted: row.tainted,
+        words,
+        confirmed_write: row.confirmed_write,
+    })
+}
+
+pub(super) fn stored(row: &Remembered) -> NewHistory {
+    NewHistory {
+        at: row.at,
+        kind: row.kind.word().to_owned(),
+        content: serde_json::to_value(&row.message).unwrap_or_default(),
+        tainted: row.tainted,
+        words: (!row.words.is_empty()).then(|| serde_json::to_string(&row.words).unwrap_or_default()),
+        confirmed_write: row.confirmed_write,
+    }
+}
+
+fn entry(scene: &Scene<'_>, kind: AuditKind, summary: &str) -> AuditEntry {
+    AuditEntry {
+        at: clock::now(),
+        kind,
+        actor: Some(scene.actor.clone()),
+        conversation: Some(scene.conversation.clone()),
+        approval: None,
+        summary: summary.to_owned(),
+        detail: Value::Null,
+    }
+}
+
+fn status_word(status: TurnStatus) -> &'static str {
+    match status {
+        TurnStatus::Answered => "answered",
+        TurnStatus::Failed => "failed",
+        TurnStatus::WaitsForApproval => "waits_for_approval",
+        TurnStatus::Refused => "refused",
+        TurnStatus::Stopped => "stopped",
+    }
+}

@@ -1,0 +1,258 @@
+//! The third way to a call: a JSON schema over all tools forces the answer's shape, and no tools are sent.
+//!
+//! Servers may sort a schema's keys, and a model writes them in that order: `name` comes before `params` either way.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    call::calls_in,
+    lenient::{self, Found},
+};
+use crate::{
+    agent::port::{Message, ModelCall},
+    domain::{Param, ParamKind, ToolSpec},
+};
+
+/// The name of the variant that is plain text.
+const NONE: &str = "none";
+/// The most examples in the instructions, the one in plain words included.
+const EXAMPLES: usize = 5;
+
+/// The schema of an answer: one variant per tool, and one for plain text.
+pub fn schema(tools: &[ToolSpec]) -> Value {
+    let mut variants: Vec<_> = tools.iter().map(|t| variant(t.name, without_help(t.schema()))).collect();
+    let text = json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
+    variants.push(variant(NONE, text));
+    json!({"anyOf": variants})
+}
+
+fn variant(name: &str, params: Value) -> Value {
+    json!({
+        "type": "object",
+        "properties": {"name": {"type": "string", "enum": [name]}, "params": params},
+        "required": ["name", "params"],
+    })
+}
+
+fn without_help(mut schema: Value) -> Value {
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        for (_, property) in properties.iter_mut() {
+            if let Some(property) = property.as_object_mut() {
+                property.remove("description");
+            }
+        }
+    }
+    schema
+}
+
+/// What the system message is told about the shape, the tools and a few examples made from their specs.
+pub fn instructions(tools: &[ToolSpec]) -> String {
+    let mut text = String::from(
+        "Answer with one JSON object and nothing else: {\"name\":TOOL,\"params\":{…}} calls a tool, \
+         {\"name\":\"none\",\"params\":{\"text\":…}} says text to the person. Take ids from the conversation, \
+         never from the examples. Tools:\n",
+    );
+    for tool in tools {
+        let params: Vec<_> = tool.params.iter().map(signature).collect();
+        writeln!(text, "{}({}): {}", tool.name, params.join(", "), tool.summary).unwrap_or_default();
+    }
+    text.push_str("Examples:\n");
+    for tool in pick(tools) {
+        let given: Vec<_> = tool.params.iter().map(|p| format!("{} {}", p.name, plain(&sample(p)))).collect();
+        let with = if given.is_empty() { String::new() } else { format!(" ({})", given.join(", ")) };
+        let params: Map<_, _> = tool.params.iter().map(|p| (p.name.to_owned(), sample(p))).collect();
+        let answer = json!({"name": tool.name, "params": params});
+        writeln!(text, "{}{with} -> {answer}", tool.summary.trim_end_matches('.')).unwrap_or_default();
+    }
+    text.push_str("thanks -> {\"name\":\"none\",\"params\":{\"text\":\"You are welcome.\"}}");
+    text
+}
+
+/// Tools for the examples: those that differ in what they take first.
+fn pick(tools: &[ToolSpec]) -> Vec<&ToolSpec> {
+    let shape = |t: &ToolSpec| t.params.iter().map(|p| (p.name, p.required)).collect::<Vec<_>>();
+    let mut picked: Vec<&ToolSpec> = vec![];
+    for tool in tools {
+        if picked.len() < EXAMPLES - 1 && !picked.iter().any(|p| shape(p) == shape(tool)) {
+            picked.push(tool);
+        }
+    }
+    for tool in tools {
+        if picked.len() < EXAMPLES - 1 && !picked.iter().any(|p| p.name == tool.name) {
+            picked.push(tool);
+        }
+    }
+    picked
+}
+
+fn signature(param: &Param) -> String {
+    let optional = if param.required { "" } else { "?" };
+    let kind = match param.kind {
+        ParamKind::Integer { min, max } => format!(": {min}..{max}"),
+        ParamKind::Duration => ": e.g. 15m".into(),
+        ParamKind::Customer | ParamKind::Service | ParamKind::Text => String::new(),
+    };
+    format!("{}{optional}{kind}", param.name)
+}
+
+fn sample(param: &Param) -> Value {
+    match param.kind {
+        ParamKind::Customer => "C".into(),
+        ParamKind::Service => "S".into(),
+        ParamKind::Text => "T".into(),
+        ParamKind::Integer { min, max } => 20.clamp(min, max.max(min)).into(),
+        ParamKind::Duration => "15m".into(),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The prompt without tool roles, which a template may lack: calls become the JSON that is wanted, results a person's
+/// message, and neighbours of one role are joined because some templates insist on turns.
+pub fn messages(messages: &[Message], tools: &[ToolSpec]) -> Vec<Message> {
+    let mut out: Vec<Message> = vec![];
+    let mut instructed = false;
+    for message in messages {
+        let next = match message {
+            Message::System { text } if !instructed => {
+                instructed = true;
+                Message::System { text: format!("{text}\n\n{}", instructions(tools)) }
+            }
+            Message::Assistant { text, calls, .. } => {
+                Message::Assistant { text: as_answer(text, calls), thinking: String::new(), calls: vec![] }
+            }
+            Message::Tool { name, text, .. } => Message::User { text: format!("Result of {name}:\n{text}") },
+            Message::System { .. } | Message::User { .. } => message.clone(),
+        };
+        match (out.last_mut(), next) {
+            (Some(Message::User { text: last }), Message::User { text }) => {
+                last.push_str("\n\n");
+                last.push_str(&text);
+            }
+            (_, next) => out.push(next),
+        }
+    }
+    if !instructed {
+        out.insert(0, Message::System { text: instructions(tools) });
+    }
+    out
+}
+
+fn as_answer(text: &str, calls: &[ModelCall]) -> String {
+    if calls.is_empty() {
+        return json!({"name": NONE, "params": {"text": text}}).to_string();
+    }
+    let lines: Vec<_> = calls.iter().map(|c| json!({"name": c.name, "params": c.args}).to_string()).collect();
+    lines.join("\n")
+}
+
+/// Reads an answer as it streams: the text of the `none` variant shows at once, anything else at the end or never.
+#[derive(Debug, Default)]
+pub struct Reader {
+    raw: String,
+    /// Where the undecoded rest of the `none` text begins in `raw`.
+    text_at: Option<usize>,
+    ended: bool,
+    text: String,
+}
+
+impl Reader {
+    /// Takes the next piece; returns what may be shown now.
+    pub fn push(&mut self, piece: &str) -> String {
+        self.raw.push_str(piece);
+        if self.text_at.is_none() {
+            self.text_at = none_text_start(&self.raw);
+        }
+        let Some(at) = self.text_at.filter(|_| !self.ended) else { return String::new() };
+        let rest = self.raw.get(at..).unwrap_or_default();
+        let (whole, ended) = whole_part(rest);
+        let piece = rest.get(..whole).unwrap_or_default();
+        let shown: String = serde_json::from_str(&format!("\"{piece}\"")).unwrap_or_default();
+        self.text_at = Some(at + whole);
+        self.ended = ended;
+        self.text.push_str(&shown);
+        shown
+    }
+
+    /// Ends the answer; `cut` when a length limit did. Returns what may be shown now, and what was found.
+    pub fn finish(self, known: &[&str], cut: bool) -> (String, Found) {
+        let mut found = Found::default();
+        if self.text_at.is_some() {
+            found.text = self.text;
+            return (String::new(), found);
+        }
+        let names: Vec<_> = known.iter().map(|n| (*n).to_owned()).collect();
+        match serde_json::from_str::<Value>(self.raw.trim()) {
+            Ok(value) => match none_text(&value) {
+                Some(text) => found.text = text,
+                None => match calls_in(&value, &names, true) {
+                    Some(calls) => found.calls = calls,
+                    None => found.lost = true,
+                },
+            },
+            // A half answer is dropped; where the server ignored the schema the text is read as any other.
+            Err(_) if cut => {}
+            Err(_) => found = lenient::read(&self.raw, known),
+        }
+        (found.text.clone(), found)
+    }
+}
+
+fn none_text(value: &Value) -> Option<String> {
+    (value.get("name")? == NONE).then(|| {
+        let text = value.get("params").and_then(|p| p.get("text")).or_else(|| value.get("text"));
+        text.and_then(Value::as_str).unwrap_or_default().to_owned()
+    })
+}
+
+/// The offset behind `{"name":"none","params":{"text":"`, white space aside.
+fn none_text_start(raw: &str) -> Option<usize> {
+    let mut wanted = r#"{"name":"none","params":{"text":""#.chars();
+    let mut next = wanted.next();
+    for (at, c) in raw.char_indices() {
+        match next {
+            None => return Some(at),
+            Some(w) if w == c => next = wanted.next(),
+            Some(_) if c.is_whitespace() => {}
+            Some(_) => return None,
+        }
+    }
+    next.is_none().then_some(raw.len())
+}
+
+/// How much of a JSON string's inside is whole (no half escape), and whether its closing quote follows.
+fn whole_part(inside: &str) -> (usize, bool) {
+    let bytes = inside.as_bytes();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let width = match byte {
+            b'"' => return (at, true),
+            b'\\' => match bytes.get(at + 1) {
+                Some(b'u') if is_high_surrogate(bytes.get(at + 2..at + 6)) => 12,
+                Some(b'u') => 6,
+                _ => 2,
+            },
+            _ => 1,
+        };
+        if at + width > bytes.len() {
+            break;
+        }
+        at += width;
+    }
+    (at, false)
+}
+
+fn is_high_surrogate(digits: Option<&[u8]>) -> bool {
+    digits.is_some_and(|d| {
+        d.first().is_some_and(|b| b.eq_ignore_ascii_case(&b'd'))
+            && d.get(1).is_some_and(|b| matches!(b, b'8' | b'9' | b'a' | b'b' | b'A' | b'B'))
+    })
+}
+
+#[cfg(test)]
+#[path = "constrained_tests.rs"]
+mod tests;
