@@ -2,10 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::agent::{
-    port::Message,
-    prompt::message_tokens,
-};
+use crate::agent::{port::Message, prompt::message_tokens};
 
 /// What kind of row it is; the store keeps its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +134,8 @@ pub fn compact(rows: &[Remembered], budget: usize) -> Option<Compaction> {
             message: Message::User { text },
             tainted: tainted(old),
             words,
-            confirmed_write: old.iter().any(|r| r.confirmed_write) && old.iter().rev().all(|r| r.words.is_empty()),
+            confirmed_write: old.iter().any(|r| r.confirmed_write)
+                && old.iter().rev().all(|r| r.words.is_empty()),
         },
     })
 }
@@ -150,7 +148,8 @@ fn line(row: &Remembered) -> Option<String> {
         (RowKind::User, Message::User { text }) => format!("- asked: {}", first(text, 160)),
         (RowKind::Outcome, Message::User { text }) => format!("- {}", first(text, 200)),
         (_, Message::Assistant { text, calls, .. }) => {
-            let mut parts: Vec<String> = calls.iter().map(|c| format!("called {} {}", c.name, c.args)).collect();
+            let mut parts: Vec<String> =
+                calls.iter().map(|c| format!("called {} {}", c.name, c.args)).collect();
             if !text.trim().is_empty() {
                 parts.push(format!("answered: {}", first(text, 160)));
             }
@@ -195,7 +194,9 @@ mod tests {
 
     fn row(seq: i64, kind: RowKind, text: &str) -> Remembered {
         let message = match kind {
-            RowKind::Assistant => Message::Assistant { text: text.into(), thinking: String::new(), calls: vec![] },
+            RowKind::Assistant => {
+                Message::Assistant { text: text.into(), thinking: String::new(), calls: vec![] }
+            }
             RowKind::Tool => Message::Tool { id: None, name: "t".into(), text: text.into() },
             RowKind::User | RowKind::Outcome | RowKind::Summary => Message::User { text: text.into() },
         };

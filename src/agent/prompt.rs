@@ -66,8 +66,5 @@ pub fn message_tokens(message: &Message) -> usize {
 
 /// The estimate for the tools' schemas.
 pub fn tools_tokens(specs: &[ToolSpec]) -> usize {
-    specs
-        .iter()
-        .map(|s| tokens(s.name.len() + s.summary.len() + s.schema().to_string().len() + 60))
-        .sum()
+    specs.iter().map(|s| tokens(s.name.len() + s.summary.len() + s.schema().to_string().len() + 60)).sum()
 }

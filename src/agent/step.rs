@@ -140,10 +140,9 @@ impl Turn {
             Event::Reply(reply) => self.on_reply(reply),
             Event::ModelFailed(error) => self.on_failure(error),
             Event::Results(results) => self.on_results(results),
-            Event::Stop => vec![
-                Effect::Say(Block::notice(Level::Info, "Stopped.")),
-                Effect::Finish(TurnStatus::Stopped),
-            ],
+            Event::Stop => {
+                vec![Effect::Say(Block::notice(Level::Info, "Stopped.")), Effect::Finish(TurnStatus::Stopped)]
+            }
         }
     }
 
@@ -160,10 +159,17 @@ impl Turn {
             if silent {
                 return self.try_constrained("the model gave an empty answer");
             }
-            self.messages.push(Message::Assistant { text: reply.text, thinking: reply.thinking, calls: vec![] });
+            self.messages.push(Message::Assistant {
+                text: reply.text,
+                thinking: reply.thinking,
+                calls: vec![],
+            });
             let mut effects = Vec::new();
             if reply.cut {
-                effects.push(Effect::Say(Block::notice(Level::Info, "(The answer was cut at its length limit.)")));
+                effects.push(Effect::Say(Block::notice(
+                    Level::Info,
+                    "(The answer was cut at its length limit.)",
+                )));
             }
             let status = if self.refused { TurnStatus::Refused } else { TurnStatus::Answered };
             effects.push(Effect::Finish(status));

@@ -80,11 +80,10 @@ pub fn report(e: &Evidence) -> ToolOutput {
     let infos: Vec<_> = e.containers.iter().filter_map(|(_, i)| i.as_ref().ok()).collect();
     lines.extend(infos.iter().map(|i| status::line(i, e.now)));
     lines.extend(measured(e));
-    let columns = ["service", "state", "health", "since", "restarts", "container"].map(String::from).to_vec();
     let rows: Vec<_> = infos.iter().map(|i| status::row(i, e.now)).collect();
     let mut blocks = vec![Block::Findings { title: summary.clone(), items: findings }];
     if !rows.is_empty() {
-        blocks.push(Block::Table { title: Some("containers".into()), columns, rows });
+        blocks.push(status::table("containers", rows));
     }
     ToolOutput { outcome: Outcome::Ok, summary, text: lines.join("\n"), blocks }
 }

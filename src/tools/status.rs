@@ -94,8 +94,7 @@ fn render(customer: &CustomerId, all: &[Seen], now: Timestamp) -> Result<ToolOut
             notes.push(Block::notice(Level::Warning, format!("{} was not seen: {e}", r.service)));
         }
     }
-    let columns = ["service", "state", "health", "since", "restarts", "container"].map(String::from).to_vec();
-    let mut blocks = vec![Block::Table { title: Some(summary.clone()), columns, rows }];
+    let mut blocks = vec![table(&summary, rows)];
     blocks.append(&mut notes);
     Ok(ToolOutput { outcome: Outcome::Ok, summary, text: lines.join("\n"), blocks })
 }
@@ -103,6 +102,12 @@ fn render(customer: &CustomerId, all: &[Seen], now: Timestamp) -> Result<ToolOut
 fn since(info: &ContainerInfo, now: Timestamp) -> String {
     let at = if info.state == State::Running { info.started_at } else { info.finished_at };
     at.map(|t| units::span(units::since(t, now))).unwrap_or_default()
+}
+
+/// A table of containers' rows.
+pub(super) fn table(title: &str, rows: Vec<Vec<String>>) -> Block {
+    let columns = ["service", "state", "health", "since", "restarts", "container"].map(String::from).to_vec();
+    Block::Table { title: Some(title.to_owned()), columns, rows }
 }
 
 /// A table's row of a container: service, state, health, since, restarts, name.

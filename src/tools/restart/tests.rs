@@ -1,0 +1,1 @@
+//! Restarts on real containers and on an engine that misbehaves.

@@ -1,0 +1,147 @@
+//! Whether a restarted container is up, judged look by look: pure.
+
+use jiff::Timestamp;
+
+use crate::docker::{ContainerInfo, Health, State};
+
+/// What the looks so far say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Not decided yet.
+    Wait,
+    /// It runs, its check passes, and it stayed so.
+    Up,
+    /// It ended again; the reason follows its name.
+    Down(String),
+}
+
+/// Follows one container after its restart.
+#[derive(Debug)]
+pub(super) struct Watch {
+    restarts_before: i64,
+    settle_looks: u32,
+    started: Option<Timestamp>,
+    good: u32,
+}
+
+impl Watch {
+    /// `settle_looks` is how many looks in a row it must run.
+    pub(super) fn new(before: &ContainerInfo, settle_looks: u32) -> Self {
+        Self { restarts_before: before.restart_count, settle_looks, started: None, good: 0 }
+    }
+
+    /// Takes in what one look saw.
+    pub(super) fn see(&mut self, info: &ContainerInfo) -> Verdict {
+        match info.state {
+            State::Exited | State::Dead => return Verdict::Down(ended(info)),
+            State::Restarting => return Verdict::Down(format!("it keeps ending: {}", ended(info))),
+            State::Removing => return Verdict::Down("it is being removed".into()),
+            State::Created | State::Paused | State::Unknown => {
+                self.good = 0;
+                return Verdict::Wait;
+            }
+            State::Running => {}
+        }
+        // The engine counts its own restarts from the last one that a person asked for.
+        let crashed = info.restart_count > 0 && info.restart_count != self.restarts_before;
+        let again = self.started.is_some() && self.started != info.started_at;
+        if crashed || again {
+            return Verdict::Down(format!("it ended and was started again: {}", ended(info)));
+        }
+        self.started = info.started_at;
+        self.good += 1;
+        let healthy = matches!(info.health, Health::None | Health::Healthy);
+        if healthy && self.good > self.settle_looks { Verdict::Up } else { Verdict::Wait }
+    }
+}
+
+fn ended(info: &ContainerInfo) -> String {
+    let code = info.exit_code;
+    let mut text = if info.oom_killed {
+        format!("it was killed for using too much memory (exit code {code})")
+    } else {
+        format!("it ended with exit code {code}")
+    };
+    if info.restart_count > 0 {
+        text += &format!(", restarted by the engine ×{}", info.restart_count);
+    }
+    text
+}
+
+/// Why it is not up when time has run out.
+pub(super) fn overdue(info: &ContainerInfo) -> String {
+    match (info.state, info.health) {
+        (State::Running, Health::Unhealthy) => {
+            format!("it runs, but its health check fails ({} times in a row)", info.failing_streak)
+        }
+        (State::Running, Health::Starting) => "it runs, but its health check has not passed yet".into(),
+        (State::Running, _) => "it has not been up long enough to tell".into(),
+        (state, _) => format!("it is {state}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Untrusted;
+
+    fn info(state: State, health: Health, restarts: i64, started: i64) -> ContainerInfo {
+        ContainerInfo {
+            r: crate::domain::ContainerRef {
+                host: "local".into(),
+                id: "a".repeat(64),
+                name: "c".into(),
+                service: "web".into(),
+            },
+            image: "i".into(),
+            state,
+            health,
+            failing_streak: 0,
+            restart_count: restarts,
+            restart_policy: "no".into(),
+            exit_code: 1,
+            oom_killed: false,
+            error: Untrusted::default(),
+            started_at: Timestamp::from_second(started).ok(),
+            finished_at: None,
+            health_log: vec![],
+        }
+    }
+
+    #[test]
+    fn a_container_is_judged_look_by_look() {
+        use Health as H;
+        use State as S;
+        let run = |health| (S::Running, health, 0, 1);
+        let table: &[(&str, &[(State, Health, i64, i64)], &str)] = &[
+            ("runs and stays", &[run(H::None), run(H::None), run(H::None)], "wait wait up"),
+            (
+                "gets healthy late",
+                &[run(H::Starting), run(H::Starting), run(H::Starting), run(H::Healthy)],
+                "wait wait wait up",
+            ),
+            ("healthy too early", &[run(H::Healthy), run(H::Healthy), run(H::Healthy)], "wait wait up"),
+            (
+                "unhealthy may recover",
+                &[run(H::Unhealthy), run(H::Unhealthy), run(H::Healthy)],
+                "wait wait up",
+            ),
+            ("ends", &[run(H::None), (S::Exited, H::None, 0, 1)], "wait down"),
+            ("loops", &[(S::Restarting, H::None, 3, 1)], "down"),
+            ("was restarted between two looks", &[run(H::None), (S::Running, H::None, 0, 2)], "wait down"),
+            ("was restarted before the first look", &[(S::Running, H::None, 1, 1)], "down"),
+            ("the old count still stands", &[(S::Running, H::None, 5, 1); 3], "wait wait up"),
+            ("is created first", &[(S::Created, H::None, 0, 0), run(H::None)], "wait wait"),
+            ("is removed", &[(S::Removing, H::None, 0, 0)], "down"),
+        ];
+        for (what, looks, want) in table {
+            let mut watch = Watch::new(&info(S::Running, H::None, 5, 0), 2);
+            let seen = looks.iter().map(|(s, h, n, at)| match watch.see(&info(*s, *h, *n, *at)) {
+                Verdict::Wait => "wait",
+                Verdict::Up => "up",
+                Verdict::Down(_) => "down",
+            });
+            assert_eq!(seen.collect::<Vec<_>>().join(" "), *want, "{what}");
+        }
+    }
+}
