@@ -28,7 +28,7 @@ const CONNECTIONS: usize = 64;
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Accepts connections until `stop` fires; the principal is the peer's uid.
-pub async fn listen(listener: UnixListener, engine: Engine, people: Arc<People>, stop: CancellationToken) {
+pub async fn listen(listener: &UnixListener, engine: Engine, people: Arc<People>, stop: CancellationToken) {
     let tasks = TaskTracker::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
