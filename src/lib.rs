@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod domain;
+pub mod http;
 pub mod policy;
 pub mod prometheus;
 pub mod runtime;

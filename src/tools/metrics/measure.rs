@@ -281,7 +281,8 @@ mod tests {
         let containers =
             [container("shop-web-1", "web"), container("web", "odd"), container("shop-db-1", "db")];
         let id = format!("/docker/{}", containers[2].id);
-        let table: [(&[(&str, &str)], Option<&str>); 7] = [
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+        let table: [Case<'_>; 7] = [
             (&[("name", "shop-web-1")], Some("web")),
             (&[("image", "web"), ("name", "shop-db-1")], Some("db")),
             (&[("container", "shop-db-1"), ("job", "x")], Some("db")),
