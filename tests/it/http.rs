@@ -12,7 +12,7 @@ use std::{
 
 use opsbot::{
     http::{Check, Health, HealthSource, Limits, Server, bind},
-    runtime::{Counters, clock},
+    runtime::{Counters, Stopwatch, clock},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -166,8 +166,10 @@ async fn a_slow_or_huge_head_is_cut_off() {
 #[tokio::test]
 async fn one_client_cannot_keep_all_connections_for_ever() {
     let limits = Limits { connections: 1, lifetime: Duration::from_millis(300), ..Limits::default() };
-    let limits = Limits { grace: Duration::from_millis(100), ..limits };
+    // An idle connection also ends as a slow head; here only its lifetime may end it.
+    let limits = Limits { grace: Duration::from_millis(100), head_time: PATIENCE * 10, ..limits };
     let running = start(limits, fine(), Counters::new(clock::now())).await;
+    let watch = Stopwatch::start();
     let mut greedy = running.connect().await;
     greedy.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut first = [0; 15];
@@ -175,6 +177,7 @@ async fn one_client_cannot_keep_all_connections_for_ever() {
     assert_eq!(&first, b"HTTP/1.1 200 OK");
     let answer = running.get("/healthz").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(watch.elapsed() >= limits.lifetime, "the second was served beside the first");
     rest(&mut greedy).await;
     running.end().await;
 }
