@@ -1,0 +1,3 @@
+//! Servers that speak the real protocols and misbehave on command.
+
+pub mod model;
