@@ -1,6 +1,6 @@
 //! The model adapters against servers that speak the real protocols, and break them.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use opsbot::{
     agent::port::{CallMode, Message, Model, ModelCall, ModelError, ModelRequest, Reply},
@@ -158,6 +158,21 @@ async fn silence_ends_at_the_deadline_and_the_connection_with_it() {
             assert_eq!(shown, begun);
             server.until(|s| s.dropped > n).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn text_shows_while_the_model_still_writes_and_slowness_is_no_silence() {
+    for dialect in DIALECTS {
+        let slow = Say::Slow { text: "one two three four".into(), chunk_ms: 60 };
+        let server = FakeModel::start(vec![slow]).await;
+        let wait = Duration::from_millis(250);
+        let patient = Settings { first_token: wait, idle: wait, ..settings(dialect, &server.url) };
+        let model = llm::connect(patient).unwrap();
+        let mut pieces = vec![];
+        let reply = model.chat(&ask("?"), &mut |text| pieces.push(text.to_owned())).await.unwrap();
+        assert_eq!(reply.text, "one two three four", "it took longer than the deadline in all");
+        assert!(pieces.len() >= 4, "{pieces:?}");
     }
 }
 
@@ -394,7 +409,6 @@ async fn the_first_request_with_twelve_tools_is_small() {
             request.mode = mode;
             chat(&connect(dialect, &server.url), &request).await.0.unwrap();
             let size = server.seen().sizes[0];
-            println!("{dialect:?} {mode:?}: {size} bytes");
             assert!(size <= 6 * 1024, "{dialect:?} {mode:?}: {size} bytes");
         }
     }
@@ -487,17 +501,18 @@ async fn a_stream_cut_anywhere_is_never_taken_as_whole() {
 #[tokio::test]
 async fn a_real_server_answers_and_calls() {
     let Ok(url) = std::env::var("OPSBOT_TEST_MODEL_URL") else {
-        assert!(std::env::var_os("OPSBOT_TEST_REQUIRE").is_none(), "OPSBOT_TEST_MODEL_URL is not set");
-        return eprintln!("skipped: OPSBOT_TEST_MODEL_URL is not set");
+        // Not required even in CI: the small model is a personal upload, which may vanish.
+        writeln!(std::io::stderr(), "skipped: OPSBOT_TEST_MODEL_URL is not set").unwrap();
+        return;
     };
     let slow = Duration::from_secs(120);
     let model =
         llm::connect(Settings { first_token: slow, idle: slow, ..settings(Dialect::OpenAi, &url) }).unwrap();
-    println!("{:?}", model.warm().await.unwrap());
+    model.warm().await.unwrap();
     for mode in [CallMode::Native, CallMode::Constrained] {
         let (reply, shown) = chat(&model, &ModelRequest { mode, ..ask("restart customer 7") }).await;
         let reply = reply.unwrap();
-        println!("{mode:?}: {reply:?} {shown:?}");
+        assert_eq!(reply.calls.len(), 1, "{mode:?}: {reply:?}");
         assert_eq!(reply.calls[0].name, "restart_container");
         let args = tools()[0].read_args(&reply.calls[0].args).unwrap();
         assert_eq!(args.text("customer_id").as_deref(), Some("7"));

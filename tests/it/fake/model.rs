@@ -328,7 +328,10 @@ async fn speak(say: Say, dialect: &dyn Dialect, out: &mut Out<'_>) {
             for piece in pieces {
                 out.chunk(piece).await;
             }
-            return if *whole { out.chunk(b"").await } else { () };
+            if *whole {
+                out.chunk(b"").await;
+            }
+            return;
         }
         _ => {}
     }
@@ -454,7 +457,7 @@ impl Dialect for OpenAi {
             out.extend(Self::event(&first, &Value::Null));
             let text = args.to_string();
             let middle = text.floor_char_boundary(text.len() / 2);
-            for half in [&text[..middle], &text[middle..]] {
+            for half in <[&str; 2]>::from(text.split_at(middle)) {
                 let delta = json!({"tool_calls": [{"index": n, "function": {"arguments": half}}]});
                 out.extend(Self::event(&delta, &Value::Null));
             }
