@@ -9,7 +9,10 @@ use opsbot::{
 };
 use serde_json::{Value, json};
 
-use crate::fake::model::{FakeModel, Say, Setup};
+use crate::fake::{
+    model::{FakeModel, Say, Setup},
+    shim,
+};
 
 const DIALECTS: [Dialect; 2] = [Dialect::Ollama, Dialect::OpenAi];
 
@@ -505,17 +508,39 @@ async fn a_real_server_answers_and_calls() {
         writeln!(std::io::stderr(), "skipped: OPSBOT_TEST_MODEL_URL is not set").unwrap();
         return;
     };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let shim_url = format!("http://{}", listener.local_addr().unwrap());
+    let upstream = url.clone();
+    let shim = tokio::spawn(async move { shim::serve(listener, &upstream, "fake").await });
+    for (dialect, url) in [(Dialect::OpenAi, url), (Dialect::Ollama, shim_url)] {
+        real_model(dialect, &url).await;
+    }
+    shim.abort();
+}
+
+async fn real_model(dialect: Dialect, url: &str) {
     let slow = Duration::from_secs(120);
-    let model =
-        llm::connect(Settings { first_token: slow, idle: slow, ..settings(Dialect::OpenAi, &url) }).unwrap();
-    model.warm().await.unwrap();
+    let model = llm::connect(Settings { first_token: slow, idle: slow, ..settings(dialect, url) }).unwrap();
+    assert_eq!(model.warm().await.unwrap().context, Some(8192));
     for mode in [CallMode::Native, CallMode::Constrained] {
-        let (reply, shown) = chat(&model, &ModelRequest { mode, ..ask("restart customer 7") }).await;
+        let mut request = ModelRequest { mode, ..ask("restart customer 7") };
+        let (reply, shown) = chat(&model, &request).await;
         let reply = reply.unwrap();
-        assert_eq!(reply.calls.len(), 1, "{mode:?}: {reply:?}");
+        assert_eq!(reply.calls.len(), 1, "{dialect:?} {mode:?}: {reply:?}");
         assert_eq!(reply.calls[0].name, "restart_container");
         let args = tools()[0].read_args(&reply.calls[0].args).unwrap();
         assert_eq!(args.text("customer_id").as_deref(), Some("7"));
         assert_eq!(shown, reply.text, "no call is shown");
+        assert!(reply.tokens_in > 50 && reply.tokens_out > 5, "{reply:?}");
+        let (id, name) = (reply.calls[0].id.clone(), reply.calls[0].name.clone());
+        request.messages.push(Message::Assistant {
+            text: reply.text,
+            thinking: String::new(),
+            calls: reply.calls,
+        });
+        request.messages.push(Message::Tool { id, name, text: "ok: 3 containers restarted".into() });
+        chat(&model, &request).await.0.expect("the result is taken");
     }
+    let long = chat(&model, &ask(&"word ".repeat(12_000))).await.0;
+    assert!(matches!(&long, Err(ModelError::TooLong(t)) if t.contains("8192")), "{dialect:?}: {long:?}");
 }
