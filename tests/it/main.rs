@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests fail by panicking, and say on standard error what they skip")]
 
 mod config;
+mod fake;
 mod http;
+mod llm;
 mod prometheus;
 mod systemd;
