@@ -3,10 +3,14 @@
 pub mod approval;
 pub mod book;
 pub mod example;
+pub mod fence;
 pub mod judge;
 mod matching;
 pub mod pattern;
 pub mod permit;
+pub mod redact;
+#[cfg(test)]
+mod redact_tests;
 pub mod redeem;
 pub mod rule;
 #[cfg(test)]
@@ -16,9 +20,11 @@ pub mod window;
 pub use approval::{Approval, Ask, LIFETIME, Ruling, Verb, card, rule_on, supersedes};
 pub use book::Policy;
 pub use example::{Example, Moment, parse_call};
+pub use fence::fence;
 pub use judge::{Decider, Question, Verdict, judge, permit_safe};
 pub use pattern::{ArgCond, Pattern, TargetPattern};
 pub use permit::Permit;
+pub use redact::Redactor;
 pub use redeem::{Redeem, redeem};
 pub use rule::{Conditions, RawRule, Rule};
 pub use window::Window;
