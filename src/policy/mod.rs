@@ -6,16 +6,21 @@ pub mod example;
 pub mod fence;
 pub mod judge;
 mod matching;
+mod name_match;
 pub mod pattern;
 pub mod permit;
+#[cfg(test)]
+mod properties;
 pub mod redact;
 #[cfg(test)]
 mod redact_tests;
 pub mod redeem;
 pub mod rule;
+pub mod taint;
 #[cfg(test)]
 mod testing;
 pub mod window;
+mod words;
 
 pub use approval::{Approval, Ask, LIFETIME, Ruling, Verb, card, rule_on, supersedes};
 pub use book::Policy;
@@ -27,4 +32,6 @@ pub use permit::Permit;
 pub use redact::Redactor;
 pub use redeem::{Redeem, redeem};
 pub use rule::{Conditions, RawRule, Rule};
+pub use taint::{Known, Naming, Spoken, named};
 pub use window::Window;
+pub use words::own_words;
