@@ -84,7 +84,7 @@ pub struct Backends {
 ///
 /// # Errors
 /// A configuration that cannot be carried out.
-pub fn backends(config: &Config, spill: Option<SpillStore>) -> Result<Backends, Failure> {
+pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backends, Failure> {
     let source = inventory_source(config)?;
     let prometheus = prometheus(config)?;
     let templates = templates(config);
@@ -95,7 +95,7 @@ pub fn backends(config: &Config, spill: Option<SpillStore>) -> Result<Backends, 
     let parts = tools::Parts {
         source: source.clone(),
         looks: looks(&source, prometheus.as_ref(), &templates, &alert_labels),
-        search: Arc::new(move |wanted| search(spill.as_ref(), wanted)),
+        search: Arc::new(move |wanted| search(spill.as_deref(), wanted)),
         look_within: tools::Parts::LOOK_WITHIN,
         restart: RestartLimits::default(),
         clock: clock::now,
@@ -110,7 +110,7 @@ pub fn backends(config: &Config, spill: Option<SpillStore>) -> Result<Backends, 
             Box::pin(async move {
                 let inventory = source.snapshot().await;
                 let customer = inventory.find_customer(&text)?;
-                let refs = inventory.members(&customer.id).iter().map(|m| m.container.clone()).collect();
+                let refs = inventory.members(&customer.id).iter().map(|m| m.r.clone()).collect();
                 Ok((customer, refs))
             })
         }),
@@ -169,10 +169,11 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
     crate::runtime::trace::redact_with(Arc::new(move |line| log.redact(line).into_owned()));
     let credential = env.var("CREDENTIALS_DIRECTORY").map(|d| PathBuf::from(d).join("audit-key"));
     let dir = &config.state_dir;
-    crate::store::prepare_dir(dir)?;
     let key = AuditKey::load(dir, credential.filter(|p| p.exists()))?;
     let store = Store::open(dir, key).await?;
-    let spill = SpillStore::open(&dir.join("kept"), SPILL_LIFETIME).map_err(|e| Failure::failed(e.to_string()))?;
+    let spill =
+        SpillStore::open(&dir.join("kept"), SPILL_LIFETIME).map_err(|e| Failure::failed(e.to_string()))?;
+    let spill = Arc::new(spill);
     let Backends { source, registry, .. } = backends(config, Some(spill.clone()))?;
     let (policy, warnings) = policy(config, file, registry.specs())?;
     for warning in warnings {
@@ -191,7 +192,10 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
         bounds: Bounds {
             calls_per_turn: config.limits.calls_per_turn,
             queue: config.limits.turns_queued.saturating_add(1),
-            turn: config.model.as_ref().map_or(config.limits.turn_deadline, |m| m.deadline.min(config.limits.turn_deadline)),
+            turn: config
+                .model
+                .as_ref()
+                .map_or(config.limits.turn_deadline, |m| m.deadline.min(config.limits.turn_deadline)),
             output_share: u32::try_from(config.limits.output_share).unwrap_or(8),
             approval: SignedDuration::try_from(config.policy.approval_lifetime)
                 .map_err(|e| Failure::config(format!("policy.approval_lifetime: {e}")))?,
@@ -205,8 +209,11 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
 }
 
 fn people(config: &Config) -> People {
-    let mapped =
-        config.people.iter().filter_map(|p| Some((&p.name, p.role, p.unix_user.as_deref()?))).collect::<Vec<_>>();
+    let mapped = config
+        .people
+        .iter()
+        .filter_map(|p| Some((&p.name, p.role, p.unix_user.as_deref()?)))
+        .collect::<Vec<_>>();
     let (people, unknown) = People::new(mapped, &host_uid);
     for user in unknown {
         tracing::warn!(user, "[[person]] unix_user is no user of this host; nobody is mapped to it");
@@ -312,7 +319,8 @@ fn templates(config: &Config) -> Templates {
     }
 }
 
-type Stats = Arc<dyn Fn(Vec<ContainerRef>) -> BoxFuture<'static, Result<Vec<MetricSample>, ToolError>> + Send + Sync>;
+type Stats =
+    Arc<dyn Fn(Vec<ContainerRef>) -> BoxFuture<'static, Result<Vec<MetricSample>, ToolError>> + Send + Sync>;
 
 fn docker_stats(hosts: DockerHosts) -> Stats {
     Arc::new(move |refs| {
@@ -325,7 +333,14 @@ fn docker_stats(hosts: DockerHosts) -> Stats {
                 let mut push = |name, unit, now: Option<f64>, limit| {
                     if let Some(now) = now {
                         let service = r.service.clone();
-                        samples.push(MetricSample { service, name, unit, now, limit, source: "docker stats" });
+                        samples.push(MetricSample {
+                            service,
+                            name,
+                            unit,
+                            now,
+                            limit,
+                            source: "docker stats",
+                        });
                     }
                 };
                 push("cpu", "%", stats.cpu_percent, None);
@@ -346,11 +361,21 @@ fn looks(
 ) -> Looks {
     let stats = docker_stats(source.hosts().clone());
     let (prom, templates) = (prometheus.cloned(), templates.clone());
-    let metrics = move |customer: CustomerId, refs: Vec<ContainerRef>| -> BoxFuture<'static, Result<Vec<MetricSample>, ToolError>> {
+    let metrics = move |customer: CustomerId,
+                        refs: Vec<ContainerRef>|
+          -> BoxFuture<'static, Result<Vec<MetricSample>, ToolError>> {
         let (prom, templates, stats) = (prom.clone(), templates.clone(), stats.clone());
         Box::pin(async move {
             if let Some(prom) = prom {
-                let samples = tools::metrics::collect(&prom, &templates, &customer, &refs, CHECK_UP_WINDOW, clock::now()).await;
+                let samples = tools::metrics::collect(
+                    &prom,
+                    &templates,
+                    &customer,
+                    &refs,
+                    CHECK_UP_WINDOW,
+                    clock::now(),
+                )
+                .await;
                 match samples {
                     Ok(samples) if !samples.is_empty() => return Ok(samples),
                     Ok(_) => {}
@@ -361,7 +386,9 @@ fn looks(
         })
     };
     let (prom, labels) = (prometheus.cloned(), labels.clone());
-    let alerts = move |customer: CustomerId, _: Vec<ContainerRef>| -> BoxFuture<'static, Result<Vec<AlertSample>, ToolError>> {
+    let alerts = move |customer: CustomerId,
+                       _: Vec<ContainerRef>|
+          -> BoxFuture<'static, Result<Vec<AlertSample>, ToolError>> {
         let (prom, labels) = (prom.clone(), labels.clone());
         Box::pin(async move {
             match prom {
@@ -379,7 +406,7 @@ fn search(spill: Option<&SpillStore>, wanted: &Wanted) -> Result<Found, ToolErro
     };
     match spill.search(&wanted.id, &wanted.pattern, wanted.max_lines, wanted.context) {
         Ok(hits) => Ok(Found { lines: hits.lines, total: hits.total }),
-        Err(SpillError::BadId | SpillError::Gone) => {
+        Err(SpillError::BadId(_) | SpillError::Gone(_)) => {
             Err(ToolError::UnknownId { what: "kept output", given: wanted.id.clone(), known: vec![] })
         }
         Err(error @ SpillError::BadPattern(_)) => Err(ToolError::BadArgs(error.to_string())),

@@ -11,7 +11,10 @@ use crate::{
 
 /// A self-hosted ops bot: answers about a hosting server, and asks before it acts.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Exit codes: 0 answered, 1 failed, 2 usage, 3 waits for approval, 4 refused by policy, 78 configuration.")]
+#[command(
+    version,
+    after_help = "Exit codes: 0 answered, 1 failed, 2 usage, 3 waits for approval, 4 refused by policy, 78 configuration."
+)]
 pub(super) struct Args {
     /// The configuration; else $OPSBOT_CONFIG, /etc/opsbot/config.toml, ~/.config/opsbot/config.toml
     #[arg(long, global = true, value_name = "FILE")]

@@ -57,13 +57,21 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
     for (host, answer) in inventory.hosts().probe().await {
         match answer {
             Ok(version) => report.add(&format!("docker {host}"), Mark::Ok, format!("engine {version}")),
-            Err(error) => report.add(&format!("docker {host}"), Mark::Fail, crate::domain::ToolError::from(error).to_string()),
+            Err(error) => report.add(
+                &format!("docker {host}"),
+                Mark::Fail,
+                crate::domain::ToolError::from(error).to_string(),
+            ),
         }
     }
     let snapshot = inventory.snapshot().await;
     let customers = snapshot.customers().len();
     let mark = if customers > 0 { Mark::Ok } else { Mark::Warn };
-    let cure = if customers > 0 { "" } else { ": label containers with opsbot.customer and opsbot.service, or write [[customer]] containers" };
+    let cure = if customers > 0 {
+        ""
+    } else {
+        ": label containers with opsbot.customer and opsbot.service, or write [[customer]] containers"
+    };
     report.add("inventory", mark, format!("{customers} customers{cure}"));
     for conflict in snapshot.conflicts() {
         report.add("inventory", Mark::Warn, format!("{}: {}", conflict.container, conflict.sentence));
@@ -73,7 +81,11 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
             Ok(()) => report.add("prometheus", Mark::Ok, "answers a query"),
             Err(error) => report.add("prometheus", Mark::Fail, error.to_string()),
         },
-        None => report.add("prometheus", Mark::Warn, "none: no alerts, metrics from Docker only; set [prometheus] url"),
+        None => report.add(
+            "prometheus",
+            Mark::Warn,
+            "none: no alerts, metrics from Docker only; set [prometheus] url",
+        ),
     }
     model(&context.config, &mut report).await;
     let columns = ["what", "", "seen"].map(String::from).to_vec();
@@ -88,12 +100,20 @@ fn people(config: &Config, report: &mut Report) {
         if let Some(user) = &person.unix_user
             && crate::control::people::host_uid(user).is_none()
         {
-            report.add("people", Mark::Warn, format!("{}: this host has no user `{user}`; correct unix_user", person.name));
+            report.add(
+                "people",
+                Mark::Warn,
+                format!("{}: this host has no user `{user}`; correct unix_user", person.name),
+            );
         }
     }
     let admins = config.people.iter().filter(|p| p.role == crate::domain::Role::Admin).count();
     if admins == 0 {
-        report.add("people", Mark::Warn, "no admin: nobody can confirm a write or unfreeze; add [[person]] with role = \"admin\"");
+        report.add(
+            "people",
+            Mark::Warn,
+            "no admin: nobody can confirm a write or unfreeze; add [[person]] with role = \"admin\"",
+        );
     } else {
         report.add("people", Mark::Ok, format!("{} configured, {admins} admin", config.people.len()));
     }
@@ -107,10 +127,18 @@ async fn store(context: &Context, report: &mut Report) {
     match reached.app() {
         None => report.add("daemon", Mark::Ok, format!("answers on {}", reach::socket(context).display())),
         Some(app) => {
-            report.add("daemon", Mark::Warn, "not running: commands work in-process; start `opsbot run` for a socket and /metrics");
+            report.add(
+                "daemon",
+                Mark::Warn,
+                "not running: commands work in-process; start `opsbot run` for a socket and /metrics",
+            );
             let watch = Stopwatch::start();
             match app.engine.store().ping_commit().await {
-                Ok(()) => report.add("store", Mark::Ok, format!("a durable commit took {:.1} ms", watch.seconds() * 1e3)),
+                Ok(()) => report.add(
+                    "store",
+                    Mark::Ok,
+                    format!("a durable commit took {:.1} ms", watch.seconds() * 1e3),
+                ),
                 Err(error) => report.add("store", Mark::Fail, error.to_string()),
             }
             match app.engine.store().health().await {
@@ -118,7 +146,11 @@ async fn store(context: &Context, report: &mut Report) {
                     let free = health.free_disk_bytes.unwrap_or(u64::MAX);
                     let mark = if free < LEAST_DISK { Mark::Fail } else { Mark::Ok };
                     let cure = if free < LEAST_DISK { "; free some space" } else { "" };
-                    report.add("disk", mark, format!("{} MiB free at {}{cure}", free >> 20, context.config.state_dir.display()));
+                    report.add(
+                        "disk",
+                        mark,
+                        format!("{} MiB free at {}{cure}", free >> 20, context.config.state_dir.display()),
+                    );
                 }
                 Err(error) => report.add("disk", Mark::Fail, error.to_string()),
             }
@@ -150,13 +182,20 @@ async fn model(config: &Config, report: &mut Report) {
     match answer.await {
         Ok(Ok((info, loaded, reply))) => {
             let took = watch.seconds() - loaded;
-            let mut seen = format!("{} loaded in {loaded:.1} s, answered {} tokens in {took:.1} s", wanted.name, reply.tokens_out);
+            let mut seen = format!(
+                "{} loaded in {loaded:.1} s, answered {} tokens in {took:.1} s",
+                wanted.name, reply.tokens_out
+            );
             if let Some(context) = info.context {
                 seen.push_str(&format!(", context {context}"));
             }
             report.add("model", Mark::Ok, seen);
         }
         Ok(Err(error)) => report.add("model", Mark::Fail, format!("{}: {error}", wanted.name)),
-        Err(_) => report.add("model", Mark::Fail, format!("{}: no answer within 5 min; choose a smaller model", wanted.name)),
+        Err(_) => report.add(
+            "model",
+            Mark::Fail,
+            format!("{}: no answer within 5 min; choose a smaller model", wanted.name),
+        ),
     }
 }

@@ -59,16 +59,24 @@ pub(super) async fn policy_check(context: Context, check: PolicyCheck) -> Result
     let (mut resolved, note) = match registry.tool(&call.tool) {
         Some(tool) => match tool.resolve(&call).await {
             Ok(resolved) => (resolved, None),
-            Err(error) => (by_config(&context, call), Some(format!("the inventory could not be asked ({error}); labels are the configuration's"))),
+            Err(error) => (
+                by_config(&context, call),
+                Some(format!("the inventory could not be asked ({error}); labels are the configuration's")),
+            ),
         },
         None => (by_config(&context, call), None),
     };
     for label in &check.labels {
-        let (name, value) = label.split_once('=').ok_or_else(|| usage(format!("--with {label}: write LABEL=VALUE")))?;
+        let (name, value) =
+            label.split_once('=').ok_or_else(|| usage(format!("--with {label}: write LABEL=VALUE")))?;
         resolved.target.labels.insert(name.to_owned(), value.to_owned());
     }
-    let actor =
-        Actor { person: PersonName::new(&check.by), role: check.role, channel: check.channel, origin: check.origin };
+    let actor = Actor {
+        person: PersonName::new(&check.by),
+        role: check.role,
+        channel: check.channel,
+        origin: check.origin,
+    };
     let now: Timestamp = check.at.unwrap_or_else(clock::now);
     let question =
         Question { spec, call: &resolved, actor: &actor, tainted: check.tainted, frozen: false, now };
@@ -83,7 +91,12 @@ pub(super) async fn policy_check(context: Context, check: PolicyCheck) -> Result
 /// The target as far as the configuration alone knows it.
 fn by_config(context: &Context, call: ToolCall) -> ResolvedCall {
     let given = call.args.text("customer_id");
-    let customer = context.config.customers.iter().map(|c| &c.customer).find(|c| given.as_deref() == Some(c.id.as_str()));
+    let customer = context
+        .config
+        .customers
+        .iter()
+        .map(|c| &c.customer)
+        .find(|c| given.as_deref() == Some(c.id.as_str()));
     let target = Target {
         customer: customer.map(|c: &Customer| c.id.clone()).or(given.map(CustomerId::new)),
         service: call.args.text("service").map(crate::domain::ServiceName::new),

@@ -66,7 +66,8 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
     if let Command::Doctor = &args.command {
         return doctor::run(args.config.as_deref(), &env, style(args.json)).await;
     }
-    let (config, source) = config::load(args.config.as_deref(), &env).map_err(|e| Failure::config(e.to_string()))?;
+    let (config, source) =
+        config::load(args.config.as_deref(), &env).map_err(|e| Failure::config(e.to_string()))?;
     let daemon = matches!(args.command, Command::Run { .. });
     let format = match &args.command {
         Command::Run { log: Some(format) } => *format,
@@ -87,7 +88,9 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
         Command::Stop { all } => request(&context, Op::Stop { conversation: None, all }).await,
         Command::Freeze => request(&context, Op::Freeze).await,
         Command::Unfreeze => request(&context, Op::Unfreeze).await,
-        Command::Audit { what: AuditCommand::Tail { rows } } => request(&context, Op::AuditTail { rows }).await,
+        Command::Audit { what: AuditCommand::Tail { rows } } => {
+            request(&context, Op::AuditTail { rows }).await
+        }
         Command::Audit { what: AuditCommand::Verify } => request(&context, Op::AuditVerify).await,
         Command::Config { what: ConfigCommand::Show } => inspect::config_show(&context),
         Command::Config { what: ConfigCommand::Check } | Command::Doctor => Ok(0),

@@ -19,25 +19,36 @@ const DRAIN: Duration = Duration::from_secs(60);
 /// A client, and the engine behind it when that is in this process.
 pub(super) struct Reached {
     pub(super) client: Client,
-    here: Option<(App, CancellationToken)>,
+    pub(super) here: Option<Here>,
+}
+
+/// An engine in this process.
+pub(super) struct Here {
+    pub(super) app: App,
+    stop: CancellationToken,
 }
 
 impl Reached {
     /// The engine's own parts, when it is in this process.
     pub(super) fn app(&self) -> Option<&App> {
-        self.here.as_ref().map(|(app, _)| app)
+        self.here.as_ref().map(|here| &here.app)
     }
 
     /// Lets what runs in this process end, and gives the store back.
     pub(super) async fn leave(self) {
-        let Some((app, stop)) = self.here else { return };
-        stop.cancel();
-        if !app.engine.drain(DRAIN).await {
-            tracing::error!("something still ran; its card will say unknown: verify");
-        }
-        if let Err(error) = app.engine.store().close().await {
-            tracing::error!(%error, "the store did not close cleanly");
-        }
+        leave(self.here).await;
+    }
+}
+
+/// As [`Reached::leave`], when the client is gone already.
+pub(super) async fn leave(here: Option<Here>) {
+    let Some(Here { app, stop }) = here else { return };
+    stop.cancel();
+    if !app.engine.drain(DRAIN).await {
+        tracing::error!("something still ran; its card will say unknown: verify");
+    }
+    if let Err(error) = app.engine.store().close().await {
+        tracing::error!(%error, "the store did not close cleanly");
     }
 }
 
@@ -74,5 +85,5 @@ fn here(app: App) -> Reached {
     let actor = app.people.actor(nix::unistd::geteuid().as_raw());
     let stop = CancellationToken::new();
     tokio::spawn(serve(far, app.engine.clone(), actor, stop.clone()));
-    Reached { client: Client::over(near), here: Some((app, stop)) }
+    Reached { client: Client::over(near), here: Some(Here { app, stop }) }
 }

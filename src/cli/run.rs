@@ -17,7 +17,11 @@ use crate::{
     control::server,
     engine::Engine,
     http::{self, Check, Health, HealthSource},
-    runtime::{Policy, Supervisor, notify::{Notifier, watchdog_interval}, signal::Signals},
+    runtime::{
+        Policy, Supervisor,
+        notify::{Notifier, watchdog_interval},
+        signal::Signals,
+    },
 };
 
 const DRAIN: Duration = Duration::from_secs(25);
@@ -107,7 +111,12 @@ fn notifier_beat(notifier: &Notifier) -> impl Fn() + Send + Sync + Clone + 'stat
     }
 }
 
-fn sweep(tasks: &mut Supervisor, engine: Engine, board: Board, beat: impl Fn() + Send + Sync + Clone + 'static) {
+fn sweep(
+    tasks: &mut Supervisor,
+    engine: Engine,
+    board: Board,
+    beat: impl Fn() + Send + Sync + Clone + 'static,
+) {
     tasks.spawn("sweep", RETRY, move |stop| {
         let (engine, board, beat) = (engine.clone(), board.clone(), beat.clone());
         async move {

@@ -22,7 +22,8 @@ use crate::{
 pub(super) async fn ask(context: Context, text: String, conversation: Option<String>) -> Result<u8, Failure> {
     let reached = reach::reach(&context).await?;
     let conversation = conversation.unwrap_or_else(fresh);
-    let events = reached.client.request(Op::Say { conversation: conversation.clone(), text, quoted: vec![] }).await;
+    let events =
+        reached.client.request(Op::Say { conversation: conversation.clone(), text, quoted: vec![] }).await;
     let showing = once(events, context.style.clone());
     tokio::pin!(showing);
     let status = tokio::select! {
@@ -44,7 +45,9 @@ pub(super) async fn chat(context: Context, conversation: &str, new: bool) -> Res
     let conversation = if new { fresh() } else { conversation.to_owned() };
     if let Some(brain) = reached.app().and_then(|a| a.engine.brain()).cloned() {
         // Loading takes seconds to minutes: it goes on while the person types. A failure shows with the first question.
-        tokio::spawn(async move { brain.model.warm().await.map_err(|e| tracing::warn!(%e, "the model is not warm")) });
+        tokio::spawn(async move {
+            brain.model.warm().await.map_err(|e| tracing::warn!(%e, "the model is not warm"))
+        });
     }
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal() && !context.style.json;
     let options = ChatOptions {
@@ -54,19 +57,21 @@ pub(super) async fn chat(context: Context, conversation: &str, new: bool) -> Res
         greeting: greeting(&context),
         clock: clock::now,
     };
-    let client = Arc::new(reached.client);
+    let reach::Reached { client, here } = reached;
+    let client = Arc::new(client);
     let (link, wire) = link();
     let pump = tokio::spawn(carry(client.clone(), conversation, wire));
     let ended = run(link, options).await;
     // Ends by itself once its link is gone; a turn that still runs is drained below.
     let _ended = tokio::time::timeout(Duration::from_secs(1), pump).await;
-    let Some(client) = Arc::into_inner(client) else { return outcome(ended) };
-    reach::Reached { client, ..reached }.leave().await;
+    drop(client);
+    reach::leave(here).await;
     outcome(ended)
 }
 
 fn greeting(context: &Context) -> String {
-    let model = context.config.model.as_ref().map_or("no model: slash commands".to_owned(), |m| m.name.clone());
+    let model =
+        context.config.model.as_ref().map_or("no model: slash commands".to_owned(), |m| m.name.clone());
     format!("OpsBot ({model}). Ask in plain words, or /help. Ctrl-C stops an answer, Ctrl-D leaves.")
 }
 

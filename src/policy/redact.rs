@@ -57,6 +57,18 @@ impl Redactor {
         redactor
     }
 
+    /// Also takes out whatever these regular expressions match.
+    ///
+    /// # Errors
+    /// The first one that does not compile, or is too large.
+    pub fn with_patterns(mut self, patterns: &[String]) -> Result<Self, String> {
+        for pattern in patterns {
+            let regex = RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|e| e.to_string())?;
+            self.exact.push(regex);
+        }
+        Ok(self)
+    }
+
     /// The text without secrets; borrowed when nothing in it looks like one. Takes time linear in the text.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut out = Cow::Borrowed(text);
