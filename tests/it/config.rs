@@ -272,7 +272,8 @@ fn the_file_is_searched_in_order_and_its_absence_has_a_cure() {
 
 #[test]
 fn the_state_folder_is_searched_in_order() {
-    let table: [(&[(&str, &str)], &str, &str); 6] = [
+    type Vars = &'static [(&'static str, &'static str)];
+    let table: [(Vars, &str, &str); 6] = [
         (
             &[("OPSBOT_STATE_DIR", "/a"), ("STATE_DIRECTORY", "/c"), ("HOME", "/h")],
             "state_dir = \"/b\"",
