@@ -140,16 +140,23 @@ fn model(r: &mut Reader<'_>) -> Option<ModelConfig> {
     name.map(|_| model)
 }
 
-/// Ollama's notation, kept as text: `-1`, `0`, bare seconds, or a number with a unit.
+/// Ollama's notation in one spelling: `-1` for ever (whatever is negative), `0`, else a number with its unit.
 fn keep_alive(r: &mut Reader<'_>) -> Option<String> {
     let text = r.word_or_number("keep_alive")?;
     let unsigned = text.strip_prefix('-').unwrap_or(&text);
-    let unit = unsigned.trim_start_matches(|c: char| c.is_ascii_digit());
-    if unsigned.len() > unit.len() && ["", "s", "m", "h"].contains(&unit) {
-        return Some(text);
+    let digits = unsigned.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = unsigned.strip_prefix(digits).unwrap_or_default();
+    match (digits.parse::<u32>(), unit) {
+        (Ok(0), "" | "s" | "m" | "h") => Some("0".to_owned()),
+        (Ok(_), "" | "s" | "m" | "h") if text.starts_with('-') => Some("-1".to_owned()),
+        (Ok(n), "" | "s") => Some(format!("{n}s")),
+        (Ok(n), "m" | "h") => Some(format!("{n}{unit}")),
+        _ => {
+            let cure = "\"-1\" for ever, \"0\" unload at once, or a time such as \"30m\"";
+            r.bad("keep_alive", format!("`{text}` is not a time; {cure}"));
+            None
+        }
     }
-    r.bad("keep_alive", format!("`{text}` is not a time; \"-1\" for ever, \"0\" unload at once, or \"30m\""));
-    None
 }
 
 fn docker_hosts(r: &mut Reader<'_>) -> Vec<DockerConfig> {

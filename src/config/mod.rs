@@ -100,7 +100,7 @@ pub struct ModelConfig {
     pub name: String,
     /// The context's length in tokens, the same in every request.
     pub num_ctx: u64,
-    /// Ollama's notation: `-1` for ever, `0` unload at once, bare seconds, or a span (`30m`).
+    /// Ollama's notation: `-1` for ever, `0` unload at once, or a number with `s`, `m` or `h`.
     pub keep_alive: String,
     /// Whether a thinking model may think.
     pub think: bool,

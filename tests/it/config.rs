@@ -165,6 +165,7 @@ fn single_faults_are_told_apart() {
             "model.max_tokens: 5000 leaves too little of num_ctx (8192)",
         ),
         ("[model]\nname = \"m\"\ndialect = \"openai\"", "model.url: is missing"),
+        ("[model]\nname = \"m\"\nkeep_alive = \"1h30m\"", "model.keep_alive: `1h30m` is not a time"),
         ("[model]\nname = \"m\"\nurl = \"ftp://x\"", "model.url: is no web address"),
         ("[model]\nname = \"m\"\ntoken = { path = \"x\" }", "model.token: is no secret's place"),
         ("[model]\nname = \"m\"\ntoken = { env = \"NOPE\" }", "the environment variable NOPE is not set"),
@@ -230,6 +231,19 @@ listen = "off"
     let model = config.model.unwrap();
     assert_eq!((model.keep_alive.as_str(), model.url.as_str()), ("-1", "http://127.0.0.1:11434"));
     assert_eq!(config.http.listen, None);
+
+    let table = [
+        ("300", "300s"),
+        ("\"-1m\"", "-1"),
+        ("\"0\"", "0"),
+        ("0", "0"),
+        ("\"24h\"", "24h"),
+        ("\"90\"", "90s"),
+    ];
+    for (written, want) in table {
+        let config = read(&format!("[model]\nname = \"m\"\nkeep_alive = {written}")).unwrap();
+        assert_eq!(config.model.unwrap().keep_alive, want, "{written}");
+    }
 }
 
 #[test]
@@ -272,7 +286,8 @@ fn the_file_is_searched_in_order_and_its_absence_has_a_cure() {
 
 #[test]
 fn the_state_folder_is_searched_in_order() {
-    let table: [(&[(&str, &str)], &str, &str); 6] = [
+    type Vars = &'static [(&'static str, &'static str)];
+    let table: [(Vars, &str, &str); 6] = [
         (
             &[("OPSBOT_STATE_DIR", "/a"), ("STATE_DIRECTORY", "/c"), ("HOME", "/h")],
             "state_dir = \"/b\"",

@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests fail by panicking, and say on standard error what they skip")]
 
 mod config;
+<<<<<<< HEAD
 mod fake;
 mod http;
 mod llm;
 mod prometheus;
 mod systemd;
+=======
+mod console;
+>>>>>>> config

@@ -82,7 +82,6 @@ impl Screen {
     }
 
     fn delta(&mut self, text: &str) -> String {
-        // A line of space parts the text from what stands above it.
         let mut out = self.clear_progress();
         let safe = Untrusted::new(text);
         if !self.renderer.style().live {
@@ -92,7 +91,8 @@ impl Screen {
         let first = self.stream.text.trim().is_empty();
         let piece = if first { safe.as_str().trim_start() } else { safe.as_str() };
         if first && !piece.is_empty() && self.written {
-            out.push('\n');
+            // Counted as the stream's own line, so that it goes when the text is withdrawn.
+            self.stream.line_break(&mut out);
         }
         self.stream.text.push_str(piece);
         self.stream.feed(piece, self.renderer.style().width, &mut out);
@@ -293,6 +293,9 @@ mod tests {
         let shown = terminal(&play(live(), &events));
         assert_eq!(shown, ["All is well.", ""]);
         assert_eq!(play(Style::plain(TimeZone::UTC), &events), "All is well.\n");
+        let note = Outbound::from(Block::notice(Level::Info, "n"));
+        let below = [note, delta("gone"), Outbound::Retract, delta("here"), DONE];
+        assert_eq!(terminal(&play(live(), &below)), ["note: n", "", "here", ""]);
         let tall = [delta(&"line\n".repeat(30)), Outbound::Retract, DONE];
         assert!(play(live(), &tall).ends_with("(the text above was withdrawn)\n"));
     }

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn the_style_follows_terminal_and_locale() {
-        let table: [(bool, bool, &[(&str, &str)], [bool; 3]); 7] = [
+        type Vars = &'static [(&'static str, &'static str)];
+        let table: [(bool, bool, Vars, [bool; 3]); 7] = [
             (true, false, &[("TERM", "xterm"), ("LANG", "de_DE.UTF-8")], [true, true, true]),
             (true, false, &[("TERM", "xterm"), ("LANG", "C"), ("NO_COLOR", "1")], [false, true, false]),
             (true, false, &[("TERM", "dumb"), ("LC_ALL", "C.utf8")], [false, false, true]),
