@@ -1,13 +1,16 @@
 //! The one integration binary: one `mod` line a file.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests fail by panicking, and say on standard error what they skip")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panicking, and say on standard error what they skip"
+)]
 
 mod config;
-<<<<<<< HEAD
+mod console;
 mod fake;
 mod http;
 mod llm;
 mod prometheus;
 mod systemd;
-=======
-mod console;
->>>>>>> config
