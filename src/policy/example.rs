@@ -13,7 +13,7 @@ use crate::domain::{Args, ChannelKind, ContainerRef, Origin, PersonName, Role, S
 pub enum Moment {
     /// An instant.
     Exact(Timestamp),
-    /// The wall clock of the rule's `during`, UTC without one.
+    /// The wall clock in the zone of the rule's `during`.
     Civil(DateTime),
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use super::{
     example::{Example, Moment},
@@ -121,18 +121,6 @@ impl Window {
         match at {
             Moment::Exact(now) => self.contains(now),
             Moment::Civil(civil) => self.contains_civil(civil),
-        }
-    }
-}
-
-impl Moment {
-    /// The instant, with a wall clock read as UTC.
-    pub fn in_utc(self) -> Timestamp {
-        match self {
-            Self::Exact(now) => now,
-            Self::Civil(civil) => {
-                TimeZone::UTC.to_ambiguous_timestamp(civil).compatible().unwrap_or(Timestamp::UNIX_EPOCH)
-            }
         }
     }
 }

@@ -123,6 +123,8 @@ fn spell(secret: &str, into: &mut BTreeSet<String>) {
     // JSON inside JSON, and the optional escape of a slash.
     let twice = serde_json::Value::from(json.as_str()).to_string();
     all.push(twice.trim_start_matches('"').strip_suffix('"').unwrap_or_default().to_owned());
+    // Go escapes these three for HTML's sake.
+    all.push(json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e"));
     all.extend([json.replace('/', "\\/"), json]);
     for offset in 0..3 {
         let standard = base64_inside(bytes, offset);

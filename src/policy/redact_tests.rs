@@ -19,6 +19,7 @@ fn exact_secrets_go_in_every_spelling() {
         json.clone(),
         serde_json::Value::from(json.as_str()).to_string(),
         json.replace('/', "\\/"),
+        json.replace('&', "\\u0026"),
         "p%26ss%2Fw%22rd%20%C3%BCnd%2B1".into(),
         "p%26ss%2fw%22rd%20%c3%bcnd%2b1".into(),
         "p%26ss%2Fw%22rd+%C3%BCnd%2B1".into(),

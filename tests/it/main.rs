@@ -7,6 +7,7 @@
     reason = "tests fail by panicking, and say on standard error what they skip"
 )]
 
+mod architecture;
 mod config;
 mod console;
 mod fake;
