@@ -85,7 +85,7 @@ pub(super) fn instants(result: PromqlResult) -> Result<Answer<InstantSeries>, To
                 let (at, value) = point(&sample)?;
                 Ok(InstantSeries { labels: labels(metric), at, value })
             })
-            .collect::<Result<Vec<_>, _>>()?,
+            .collect::<Result<Vec<_>, ToolError>>()?,
         Data::Scalar(sample) => {
             let (at, value) = point(&sample)?;
             vec![InstantSeries { labels: Labels::new(), at, value }]

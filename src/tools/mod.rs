@@ -16,6 +16,7 @@ pub mod search;
 pub mod status;
 pub mod trouble;
 pub mod units;
+pub mod usage;
 
 use std::{fmt, sync::Arc, time::Duration};
 

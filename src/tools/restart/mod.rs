@@ -1,8 +1,6 @@
 //! The tool `restart_container`: one service or the whole stack, what others need first, each verified before the next.
 
 mod run;
-#[cfg(test)]
-mod tests;
 mod watch;
 
 use std::time::Duration;

@@ -59,7 +59,7 @@ impl Progress<'_> {
 }
 
 impl RestartContainer {
-    /// Does what the permit holds; only [`super::Tool::call`] and this room's tests call it.
+    /// Does what the permit holds; only `Tool::call` may.
     pub(super) async fn run(
         &self,
         resolved: &ResolvedCall,
