@@ -38,7 +38,7 @@ pub async fn with_boxes<F: Future<Output = ()> + Send + 'static>(test: impl FnOn
     let Ok(url) = std::env::var("OPSBOT_TEST_DOCKER") else {
         let must = ["CI", "OPSBOT_TEST_REQUIRE"].iter().any(|v| std::env::var_os(v).is_some());
         assert!(!must, "OPSBOT_TEST_DOCKER is not set (scripts/sandbox engine prints it)");
-        println!("skipped: OPSBOT_TEST_DOCKER is not set");
+        skipped();
         return;
     };
     let docker = Docker::connect_with_host(&url).unwrap().negotiate_version().await.unwrap();
@@ -49,6 +49,11 @@ pub async fn with_boxes<F: Future<Output = ()> + Send + 'static>(test: impl FnOn
         boxes.remove(r).await;
     }
     ended.unwrap();
+}
+
+#[allow(clippy::print_stdout, reason = "a skip must be seen")]
+fn skipped() {
+    println!("skipped: OPSBOT_TEST_DOCKER is not set");
 }
 
 impl Boxes {
@@ -87,7 +92,7 @@ impl Boxes {
                 memory: Some(32 << 20),
                 init: Some(true),
                 network_mode: Some("none".into()),
-                restart_policy: make.restarts.then(|| RestartPolicy {
+                restart_policy: make.restarts.then_some(RestartPolicy {
                     name: Some(RestartPolicyNameEnum::ON_FAILURE),
                     maximum_retry_count: None,
                 }),

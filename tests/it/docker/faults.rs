@@ -25,7 +25,7 @@ async fn a_bad_engine_is_an_error_that_says_what_to_do() {
         ("endless", Act::Endless, "not Docker's (too long)"),
         ("garbage", Act::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".into()), "not HTTP"),
         ("a web page", Act::Raw(page.into()), "not Docker's (unreadable JSON)"),
-        ("closed", Act::Raw(vec![]), "closed"),
+        ("closed", Act::Raw(vec![]), "the connection broke"),
         ("broken off", Act::Break(b"[{".into()), "broke"),
         (
             "failing",
@@ -230,5 +230,5 @@ fn the_tools_are_short_enough_for_a_small_model() {
         json!({"type": "function", "function": {"name": s.name, "description": s.summary, "parameters": s.schema()}})
     }).collect();
     let bytes = serde_json::to_string(&all).unwrap().len();
-    assert!(all.len() == 10 && bytes < 2_500, "{} tools in {bytes} bytes", all.len());
+    assert!(all.len() == 10 && bytes < 2_700, "{} tools in {bytes} bytes", all.len());
 }

@@ -27,7 +27,6 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub struct Rig {
-    pub source: InventorySource,
     tools: Vec<Arc<dyn Tool>>,
     specs: Vec<ToolSpec>,
     policy: Policy,
@@ -72,7 +71,7 @@ impl Rig {
     ) -> Self {
         let source = InventorySource::new(hosts, Rules::default());
         let tools = opsbot::tools::all(Parts {
-            source: source.clone(),
+            source,
             looks: Looks { metrics, alerts },
             search: Arc::new(|_| Ok(Found::default())),
             look_within: Duration::from_secs(4),
@@ -82,7 +81,7 @@ impl Rig {
         let specs: Vec<_> = tools.iter().map(|t| t.spec().clone()).collect();
         let (policy, _) = Policy::new(vec![], &specs).unwrap();
         let (cancel, progress) = (CancellationToken::new(), Arc::default());
-        Self { source, tools, specs, policy, cancel, progress }
+        Self { tools, specs, policy, cancel, progress }
     }
 
     pub fn specs(&self) -> Vec<ToolSpec> {
