@@ -1,9 +1,15 @@
 //! OpsBot: a self-hosted ops bot that looks, answers with evidence, and asks before it acts.
 
 pub mod agent;
+pub mod app;
+pub mod channels;
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod docker;
 pub mod domain;
+pub mod engine;
+pub mod http;
 pub mod inventory;
 pub mod llm;
 pub mod policy;

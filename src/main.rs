@@ -1,1 +1,7 @@
-fn main() {}
+//! The `opsbot` program: everything else is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    opsbot::cli::main()
+}

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::agent::{port::Message, prompt::message_tokens};
+use crate::{
+    agent::{port::Message, prompt::message_tokens},
+    policy::Spoken,
+};
 
 /// What kind of row it is; the store keeps its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +70,12 @@ pub fn tainted(rows: &[Remembered]) -> bool {
     rows.iter().any(|r| r.tainted)
 }
 
-/// The person's own words since the last confirmed write, oldest first.
-pub fn words(rows: &[Remembered]) -> Vec<String> {
+/// The person's own words up to the last confirmed write and since then, oldest first.
+pub fn words(rows: &[Remembered]) -> Spoken {
     let from = rows.iter().rposition(|r| r.confirmed_write).map_or(0, |n| n + 1);
-    rows.iter().skip(from).flat_map(|r| r.words.iter().cloned()).collect()
+    let (earlier, since) = rows.split_at_checked(from).unwrap_or_default();
+    let all = |rows: &[Remembered]| rows.iter().flat_map(|r| r.words.iter().cloned()).collect();
+    Spoken { earlier: all(earlier), since: all(since) }
 }
 
 /// How many tokens the rows take.
@@ -121,7 +126,9 @@ pub fn compact(rows: &[Remembered], budget: usize) -> Option<Compaction> {
         lines.remove(0);
     }
     let text = format!("Earlier in this conversation, in short:\n{}", lines.join("\n"));
-    let mut words = words(old);
+    // A write that ended in what goes is over: only what was said after it may still name a target, and "its" finds
+    // the customer again through the newer rows.
+    let mut words = words(old).since;
     let surplus = words.len().saturating_sub(40);
     words.drain(..surplus);
     Some(Compaction {
@@ -134,8 +141,7 @@ pub fn compact(rows: &[Remembered], budget: usize) -> Option<Compaction> {
             message: Message::User { text },
             tainted: tainted(old),
             words,
-            confirmed_write: old.iter().any(|r| r.confirmed_write)
-                && old.iter().rev().all(|r| r.words.is_empty()),
+            confirmed_write: false,
         },
     })
 }
@@ -244,9 +250,10 @@ mod tests {
     fn words_count_only_since_the_last_confirmed_write() {
         let mut rows = conversation(2);
         rows.push(row(6, RowKind::Outcome, "restarted"));
-        assert_eq!(words(&rows), Vec::<String>::new());
+        assert_eq!(words(&rows).since, Vec::<String>::new());
+        assert_eq!(words(&rows).earlier.len(), 2);
         rows.push(row(7, RowKind::User, "and 7?"));
-        assert_eq!(words(&rows), ["and 7?"]);
+        assert_eq!(words(&rows).since, ["and 7?"]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod check;
 mod errors;
+#[cfg(test)]
+mod example;
 mod people;
 mod reader;
 mod secret;

@@ -149,7 +149,7 @@ mod tests {
         file("cred", 0o440, "from-systemd");
         let env = Env::new([("TOKEN", "from-env"), ("CREDENTIALS_DIRECTORY", dir.path().to_str().unwrap())]);
         let table = [
-            (Origin::File(good.clone()), &env, Ok("s3cret")),
+            (Origin::File(good), &env, Ok("s3cret")),
             (Origin::Env("TOKEN".into()), &env, Ok("from-env")),
             (Origin::Credential("cred".into()), &env, Ok("from-systemd")),
             (Origin::File(file("group", 0o640, "s3cret")), &env, Err("chmod 600")),

@@ -94,7 +94,9 @@ mod tests {
         let request: Request =
             serde_json::from_str(r#"{"id":1,"op":"say","conversation":"main","text":"hi"}"#).unwrap();
         assert_eq!(request.op, Op::Say { conversation: "main".into(), text: "hi".into(), quoted: vec![] });
-        for event in [Outbound::Done { status: TurnStatus::Answered }, Block::text("x").into(), Outbound::Retract] {
+        for event in
+            [Outbound::Done { status: TurnStatus::Answered }, Block::text("x").into(), Outbound::Retract]
+        {
             let frame = Frame { id: 7, event };
             let line = serde_json::to_string(&frame).unwrap();
             assert_eq!(serde_json::from_str::<Frame>(&line).unwrap(), frame, "{line}");

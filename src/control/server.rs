@@ -28,7 +28,7 @@ const CONNECTIONS: usize = 64;
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Accepts connections until `stop` fires; the principal is the peer's uid.
-pub async fn listen(listener: UnixListener, engine: Engine, people: Arc<People>, stop: CancellationToken) {
+pub async fn listen(listener: &UnixListener, engine: Engine, people: Arc<People>, stop: CancellationToken) {
     let tasks = TaskTracker::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -65,7 +65,12 @@ pub async fn listen(listener: UnixListener, engine: Engine, people: Arc<People>,
 }
 
 /// Serves one connection for `actor` until the client leaves, or `stop` fires and nothing is open any more.
-pub fn serve<S>(stream: S, engine: Engine, actor: Actor, stop: CancellationToken) -> impl Future<Output = ()> + Send
+pub fn serve<S>(
+    stream: S,
+    engine: Engine,
+    actor: Actor,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
@@ -109,7 +114,10 @@ fn read(line: &str) -> Result<Request, String> {
     serde_json::from_str(line).map_err(|e| e.to_string())
 }
 
-async fn write<W: AsyncWrite + Unpin>(mut out: FramedWrite<W, LinesCodec>, mut frames: mpsc::Receiver<Frame>) {
+async fn write<W: AsyncWrite + Unpin>(
+    mut out: FramedWrite<W, LinesCodec>,
+    mut frames: mpsc::Receiver<Frame>,
+) {
     while let Some(frame) = frames.recv().await {
         let Ok(line) = serde_json::to_string(&frame) else { continue };
         match tokio::time::timeout(WRITE_PATIENCE, out.send(line)).await {
@@ -143,7 +151,11 @@ async fn act(op: Op, engine: Engine, actor: Actor, sink: Sink) {
     match op {
         Op::Say { conversation, text, quoted } => {
             if text.len() > protocol::TEXT_LIMIT {
-                sink.notice(Level::Error, format!("That message is longer than {} KiB.", protocol::TEXT_LIMIT >> 10)).await;
+                sink.notice(
+                    Level::Error,
+                    format!("That message is longer than {} KiB.", protocol::TEXT_LIMIT >> 10),
+                )
+                .await;
                 return sink.done(TurnStatus::Failed).await;
             }
             let conversation = key(&actor, &conversation);

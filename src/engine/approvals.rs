@@ -9,8 +9,8 @@ use super::{Engine, Sink, redact_block, turn::stored};
 use crate::{
     agent::{Remembered, RowKind, port::Message, step},
     domain::{
-        Actor, ApprovalId, AuditEntry, AuditKind, Block, CardState, ConversationKey, Level, Outbound, Outcome,
-        ResolvedCall, TurnStatus, tool::hex,
+        Actor, ApprovalId, AuditEntry, AuditKind, Block, CardState, ConversationKey, Level, Outbound,
+        Outcome, ResolvedCall, TurnStatus, tool::hex,
     },
     policy::{
         self, Approval, Permit, Verdict,
@@ -90,7 +90,8 @@ impl Engine {
     ) -> Result<TurnStatus, StoreError> {
         let Some(id) = self.which(id, sink).await? else { return Ok(TurnStatus::Failed) };
         let now = clock::now();
-        let audit = |after: &Approval, ruling: &Ruling| self.ruling_entries(after, ruling, (actor, verb), now);
+        let audit =
+            |after: &Approval, ruling: &Ruling| self.ruling_entries(after, ruling, (actor, verb), now);
         let rule = |a: &Approval| policy::rule_on(a, actor, verb, now);
         let (approval, ruling) = self.store().approval_decide(id, &rule, actor, now, &audit).await?;
         match ruling {
@@ -100,7 +101,11 @@ impl Engine {
             }
             Ruling::FirstOfTwo => {
                 sink.block(Block::Card(policy::card(&approval))).await;
-                sink.notice(Level::Info, "First yes recorded. Now an admin who is not the requester must approve it.").await;
+                sink.notice(
+                    Level::Info,
+                    "First yes recorded. Now an admin who is not the requester must approve it.",
+                )
+                .await;
                 Ok(TurnStatus::WaitsForApproval)
             }
             Ruling::Deny => {
@@ -125,7 +130,13 @@ impl Engine {
         let found = self.store().approval_find(id).await?;
         match found.as_slice() {
             [one] => return Ok(Some(one.id)),
-            [] => sink.notice(Level::Warning, format!("There is no card `{id}`; /pending lists those that wait.")).await,
+            [] => {
+                sink.notice(
+                    Level::Warning,
+                    format!("There is no card `{id}`; /pending lists those that wait."),
+                )
+                .await
+            }
             several => {
                 let ids: Vec<_> = several.iter().map(|a| a.id.to_string()).collect();
                 sink.notice(Level::Warning, format!("`{id}` begins several cards: {}", ids.join(", "))).await;
@@ -134,7 +145,12 @@ impl Engine {
         Ok(None)
     }
 
-    async fn execute(&self, approval: Approval, approver: &Actor, sink: &Sink) -> Result<TurnStatus, StoreError> {
+    async fn execute(
+        &self,
+        approval: Approval,
+        approver: &Actor,
+        sink: &Sink,
+    ) -> Result<TurnStatus, StoreError> {
         let running = self.0.sessions.register(&approval.conversation, &approval.requester);
         sink.block(Block::Card(policy::card(&approval))).await;
         let ending = match self.permits(&approval, approver).await {
@@ -177,7 +193,10 @@ impl Engine {
     async fn permits(&self, approval: &Approval, approver: &Actor) -> Result<Vec<Permit>, String> {
         let mut fresh = Vec::new();
         for ResolvedCall { call, .. } in &approval.calls {
-            let spec = self.registry().spec(&call.tool).ok_or_else(|| format!("there is no tool `{}` any more", call.tool))?;
+            let spec = self
+                .registry()
+                .spec(&call.tool)
+                .ok_or_else(|| format!("there is no tool `{}` any more", call.tool))?;
             fresh.push(self.resolve(spec, call).await.map_err(|e| e.to_string())?);
         }
         let frozen = self.store().frozen().await.map_err(|e| e.to_string())?.is_some();
@@ -248,7 +267,14 @@ impl Engine {
         entries
     }
 
-    fn approval_entry(&self, a: &Approval, kind: AuditKind, by: &Actor, at: Timestamp, what: &str) -> AuditEntry {
+    fn approval_entry(
+        &self,
+        a: &Approval,
+        kind: AuditKind,
+        by: &Actor,
+        at: Timestamp,
+        what: &str,
+    ) -> AuditEntry {
         self.clean(AuditEntry {
             at,
             kind,
@@ -269,7 +295,9 @@ impl Engine {
             seq: None,
             at: clock::now(),
             kind: RowKind::Outcome,
-            message: Message::User { text: format!("[OpsBot reports: {text} Tell the person the result in one sentence.]") },
+            message: Message::User {
+                text: format!("[OpsBot reports: {text} Tell the person the result in one sentence.]"),
+            },
             tainted: approval.tainted,
             words: vec![],
             confirmed_write: confirmed,
@@ -286,14 +314,23 @@ impl Engine {
         for approval in &changed {
             if approval.state == CardState::Unknown {
                 tracing::warn!(id = %approval.id, "a write had begun when the daemon ended: verify it by hand");
-                let text = format!("{}: it had begun when OpsBot ended; whether it took effect is unknown, verify it.", calls(approval));
+                let text = format!(
+                    "{}: it had begun when OpsBot ended; whether it took effect is unknown, verify it.",
+                    calls(approval)
+                );
                 let rows = [self.outcome_row(&text, approval, true)];
                 self.store().commit_turn(&approval.conversation, &rows, vec![], None).await?;
-                self.store().outbox_put(&approval.conversation, &Block::Card(policy::card(approval)), now).await?;
+                self.store()
+                    .outbox_put(&approval.conversation, &Block::Card(policy::card(approval)), now)
+                    .await?;
             }
         }
         for (id, inbound, at) in self.store().inbox_open().await? {
-            let text = format!("OpsBot ended while it worked on your message of {}: \"{}\". Ask again.", at.strftime("%H:%M UTC"), inbound.text);
+            let text = format!(
+                "OpsBot ended while it worked on your message of {}: \"{}\". Ask again.",
+                at.strftime("%H:%M UTC"),
+                inbound.text
+            );
             let block = redact_block(&self.redactor(), Block::notice(Level::Warning, text));
             self.store().outbox_put(&inbound.conversation, &block, now).await?;
             self.store().inbox_done(id, now).await?;

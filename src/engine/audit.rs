@@ -17,7 +17,13 @@ impl Engine {
             .into_iter()
             .map(|(seq, e)| {
                 let who = e.actor.map_or("-".to_owned(), |a| a.person.to_string());
-                vec![seq.to_string(), e.at.strftime("%Y-%m-%d %H:%M:%S").to_string(), e.kind.to_string(), who, e.summary]
+                vec![
+                    seq.to_string(),
+                    e.at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+                    e.kind.to_string(),
+                    who,
+                    e.summary,
+                ]
             })
             .collect();
         let columns = ["row", "UTC", "event", "who", "what"].map(String::from).to_vec();
@@ -32,7 +38,9 @@ impl Engine {
     pub async fn audit_verify(&self, sink: &Sink) -> Result<TurnStatus, StoreError> {
         let report = self.store().audit_verify(&[]).await?;
         let integrity = match (report.integrity, report.first_bad) {
-            (true, None) => (Level::Info, format!("Integrity: {} rows, each chained as it was written.", report.rows)),
+            (true, None) => {
+                (Level::Info, format!("Integrity: {} rows, each chained as it was written.", report.rows))
+            }
             (_, Some(row)) => (Level::Error, format!("Integrity: broken at row {row} of {}.", report.rows)),
             (false, None) => (Level::Error, format!("Integrity: broken, {} rows.", report.rows)),
         };

@@ -84,7 +84,8 @@ pub fn parse(text: &str, specs: &[ToolSpec]) -> Option<Result<Command, String>> 
 }
 
 fn unknown(name: &str, specs: &[ToolSpec]) -> String {
-    let near: Vec<_> = specs.iter().map(|s| s.name).filter(|n| n.contains(name) || name.contains(n)).collect();
+    let near: Vec<_> =
+        specs.iter().map(|s| s.name).filter(|n| n.contains(name) || name.contains(n)).collect();
     if near.is_empty() {
         format!("there is no command /{name}; /help lists them")
     } else {
@@ -129,7 +130,8 @@ fn arguments(spec: &ToolSpec, text: &str) -> Result<ToolCall, String> {
             break;
         }
     }
-    let args = spec.read_args(&Value::Object(args)).map_err(|e| format!("{e}. It is written {}", usage(spec)))?;
+    let args =
+        spec.read_args(&Value::Object(args)).map_err(|e| format!("{e}. It is written {}", usage(spec)))?;
     Ok(ToolCall { tool: spec.name.to_owned(), args })
 }
 
@@ -250,10 +252,19 @@ mod tests {
     fn arguments_go_by_place_by_name_and_by_kind() {
         let table = [
             ("/get_recent_logs 19", json!({"customer_id": "19"})),
-            ("/get-recent-logs@opsbot 19 web 100", json!({"customer_id": "19", "service": "web", "lines": 100})),
+            (
+                "/get-recent-logs@opsbot 19 web 100",
+                json!({"customer_id": "19", "service": "web", "lines": 100}),
+            ),
             ("/get_recent_logs 19 100", json!({"customer_id": "19", "lines": 100})),
-            ("/get_recent_logs 19 filter=\"two words\" web", json!({"customer_id": "19", "filter": "two words", "service": "web"})),
-            ("/get_recent_logs 'Nordwind Bakery' web 5 1h connection refused", json!({"customer_id": "Nordwind Bakery", "service": "web", "lines": 5, "since": "1h", "filter": "connection refused"})),
+            (
+                "/get_recent_logs 19 filter=\"two words\" web",
+                json!({"customer_id": "19", "filter": "two words", "service": "web"}),
+            ),
+            (
+                "/get_recent_logs 'Nordwind Bakery' web 5 1h connection refused",
+                json!({"customer_id": "Nordwind Bakery", "service": "web", "lines": 5, "since": "1h", "filter": "connection refused"}),
+            ),
         ];
         for (text, want) in table {
             match parse(text, &specs()) {
@@ -285,7 +296,9 @@ mod tests {
 
     #[test]
     fn a_suggested_command_reads_back_as_the_same_call() {
-        let Some(Ok(Command::Tool(call))) = parse("/get_recent_logs \"a b\" web 5", &specs()) else { panic!() };
+        let Some(Ok(Command::Tool(call))) = parse("/get_recent_logs \"a b\" web 5", &specs()) else {
+            panic!()
+        };
         assert_eq!(parse(&command_for(&call), &specs()), Some(Ok(Command::Tool(call))));
     }
 }

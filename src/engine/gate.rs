@@ -8,10 +8,10 @@ use super::{Engine, Sink, present};
 use crate::{
     agent::{CallResult, port::RunContext, step},
     domain::{
-        Actor, AuditEntry, AuditKind, Block, ConversationKey, Level, Outbound, ResolvedCall, Target, ToolCall,
-        ToolError, ToolOutput, ToolSpec, tool::hex,
+        Actor, AuditEntry, AuditKind, Block, ConversationKey, Level, Outbound, ResolvedCall, Target,
+        ToolCall, ToolError, ToolOutput, ToolSpec, tool::hex,
     },
-    policy::{self, Known, Naming, Permit, Question},
+    policy::{self, Known, Naming, Permit, Question, Spoken},
     runtime::clock,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,8 +22,8 @@ pub(super) struct Caller<'a> {
     pub(super) actor: &'a Actor,
     pub(super) conversation: &'a ConversationKey,
     pub(super) tainted: bool,
-    /// The person's own words since the last confirmed write.
-    pub(super) words: &'a [String],
+    /// The person's own words.
+    pub(super) words: &'a Spoken,
     pub(super) cancel: &'a CancellationToken,
 }
 
@@ -52,9 +52,14 @@ impl Engine {
         let resolved = match self.resolve(spec, call).await {
             Ok(resolved) => resolved,
             Err(error) => {
-                let audit = caller.entry(AuditKind::Judged, now, format!("{call} could not be resolved"), json!({
-                    "call": call, "error": error.to_string(),
-                }));
+                let audit = caller.entry(
+                    AuditKind::Judged,
+                    now,
+                    format!("{call} could not be resolved"),
+                    json!({
+                        "call": call, "error": error.to_string(),
+                    }),
+                );
                 return Gated::new(CallResult::Failed(error.to_string()), vec![self.clean(audit)]);
             }
         };
@@ -86,7 +91,7 @@ impl Engine {
                 }
                 let directory = (self.0.parts.directory)().await;
                 let known = Known { customers: &directory.customers, services: &directory.services };
-                match policy::named(caller.words, &resolved, &known) {
+                match caller.words.names(&resolved, &known) {
                     Naming::NotNamed { ask } => Gated::new(CallResult::NotNamed(ask), audit),
                     Naming::Named => {
                         Gated::new(CallResult::NeedsApproval(Box::new((resolved, verdict))), audit)
@@ -150,12 +155,15 @@ impl Engine {
             cancel: cancel.clone(),
             progress: std::sync::Arc::new(move |text| progress.try_send(Outbound::Progress { text })),
         };
-        tokio::time::timeout(spec.timeout, tool.call(permit, &cx)).await.unwrap_or_else(|_| Err(timed_out(spec)))
+        tokio::time::timeout(spec.timeout, tool.call(permit, &cx))
+            .await
+            .unwrap_or_else(|_| Err(timed_out(spec)))
     }
 
     async fn show(&self, output: ToolOutput, spec: &ToolSpec, sink: &Sink, now: Timestamp) -> String {
         let parts = &self.0.parts;
-        let presented = present::present(&output, spec, self.output_cap(), &parts.redactor, (&parts.spill, now));
+        let presented =
+            present::present(&output, spec, self.output_cap(), &parts.redactor, (&parts.spill, now));
         for block in output.blocks {
             sink.block(block).await;
         }

@@ -80,11 +80,17 @@ pub struct Parts {
     /// What must never be shown.
     pub redactor: Arc<Redactor>,
     /// Long outputs.
-    pub spill: SpillStore,
+    pub spill: Arc<SpillStore>,
     /// Figures.
     pub counters: Counters,
     /// Bounds.
     pub bounds: Bounds,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("bounds", &self.bounds).finish_non_exhaustive()
+    }
 }
 
 struct Inner {

@@ -95,7 +95,10 @@ fn stem(word: &str) -> String {
 }
 
 fn tool_words(spec: &ToolSpec) -> Vec<String> {
-    const COMMON: &[&str] = &["a", "an", "the", "of", "or", "and", "for", "in", "to", "get", "customer", "one", "by", "with", "all", "id"];
+    const COMMON: &[&str] = &[
+        "a", "an", "the", "of", "or", "and", "for", "in", "to", "get", "customer", "one", "by", "with",
+        "all", "id",
+    ];
     let mut words = words(&format!("{} {}", spec.name.replace('_', " "), spec.summary));
     words.retain(|w| !COMMON.contains(&w.as_str()));
     words.sort();
@@ -157,7 +160,11 @@ mod tests {
             ("restarting web of 19 please", "/restart_container 19 web"),
         ];
         for (text, want) in table {
-            assert_eq!(nearest(text, &specs(), &directory()).first().map(String::as_str), Some(want), "{text}");
+            assert_eq!(
+                nearest(text, &specs(), &directory()).first().map(String::as_str),
+                Some(want),
+                "{text}"
+            );
         }
         assert_eq!(nearest("zzz", &specs(), &directory()), Vec::<String>::new());
     }

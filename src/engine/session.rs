@@ -109,8 +109,11 @@ impl Sessions {
         let id = state.next;
         state.next += 1;
         let cancel = CancellationToken::new();
-        let running =
-            Running { conversation: conversation.clone(), person: actor.person.clone(), cancel: cancel.clone() };
+        let running = Running {
+            conversation: conversation.clone(),
+            person: actor.person.clone(),
+            cancel: cancel.clone(),
+        };
         state.running.insert(id, running);
         Registered { sessions: self.clone(), id, cancel }
     }

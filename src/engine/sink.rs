@@ -26,7 +26,9 @@ impl Sink {
     pub async fn send(&self, event: Outbound) {
         let event = match event {
             Outbound::Block { content } => Outbound::Block { content: redact_block(&self.redactor, content) },
-            Outbound::Progress { text } => Outbound::Progress { text: self.redactor.redact(&text).into_owned() },
+            Outbound::Progress { text } => {
+                Outbound::Progress { text: self.redactor.redact(&text).into_owned() }
+            }
             event @ (Outbound::Delta { .. } | Outbound::Retract | Outbound::Done { .. }) => event,
         };
         let _gone = self.to.send(event).await;

@@ -14,7 +14,9 @@ impl Engine {
     pub(super) async fn steer(&self, command: Command, inbound: &Inbound, sink: &Sink) -> TurnStatus {
         let done = match command {
             Command::Stop => {
-                return self.stop(&inbound.actor, &Scope::Conversation(inbound.conversation.clone()), sink).await;
+                return self
+                    .stop(&inbound.actor, &Scope::Conversation(inbound.conversation.clone()), sink)
+                    .await;
             }
             Command::Approve(id) => self.decide_now(&inbound.actor, &id, Verb::Approve, sink).await,
             Command::Deny(id) => self.decide_now(&inbound.actor, &id, Verb::Deny, sink).await,
@@ -53,8 +55,12 @@ impl Engine {
         }
         let columns = ["command", "what it does"].map(String::from).to_vec();
         let rows = commands::help(self.registry().specs());
-        sink.block(Block::Table { title: Some("Commands; plain words work too, when a model is set up".into()), columns, rows })
-            .await;
+        sink.block(Block::Table {
+            title: Some("Commands; plain words work too, when a model is set up".into()),
+            columns,
+            rows,
+        })
+        .await;
         TurnStatus::Answered
     }
 
@@ -69,7 +75,11 @@ impl Engine {
         }
         let now = clock::now();
         let fresh = self.store().freeze(actor, now, latch_entry(actor, "freeze")).await?;
-        let text = if fresh { "Frozen: no writes by anyone until /unfreeze by an admin." } else { "Already frozen." };
+        let text = if fresh {
+            "Frozen: no writes by anyone until /unfreeze by an admin."
+        } else {
+            "Already frozen."
+        };
         sink.notice(Level::Info, text).await;
         Ok(TurnStatus::Answered)
     }
@@ -84,7 +94,8 @@ impl Engine {
             return Ok(TurnStatus::Refused);
         }
         let lifted = self.store().unfreeze(latch_entry(actor, "unfreeze")).await?;
-        let text = if lifted { "Writes are possible again, each after its card." } else { "Nothing was frozen." };
+        let text =
+            if lifted { "Writes are possible again, each after its card." } else { "Nothing was frozen." };
         sink.notice(Level::Info, text).await;
         Ok(TurnStatus::Answered)
     }

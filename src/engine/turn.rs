@@ -22,7 +22,8 @@ use crate::{
         prompt,
     },
     domain::{
-        Actor, AuditEntry, AuditKind, Block, ConversationKey, Inbound, Level, Outbound, ToolCall, TurnStatus, Untrusted,
+        Actor, AuditEntry, AuditKind, Block, ConversationKey, Inbound, Level, Outbound, ToolCall, TurnStatus,
+        Untrusted,
     },
     policy,
     runtime::{Stopwatch, clock},
@@ -82,8 +83,13 @@ impl Engine {
         };
         let limit = self.0.parts.bounds.queue;
         let Some(place) = self.0.sessions.enter(&inbound.conversation, limit) else {
-            sink.notice(Level::Warning, format!("{limit} messages are already waiting here; try again when they are answered, or /stop."))
-                .await;
+            sink.notice(
+                Level::Warning,
+                format!(
+                    "{limit} messages are already waiting here; try again when they are answered, or /stop."
+                ),
+            )
+            .await;
             let done = self.store().inbox_done(row, clock::now()).await;
             return done.map_or(TurnStatus::Failed, |()| TurnStatus::Failed);
         };
@@ -101,7 +107,15 @@ impl Engine {
                 return TurnStatus::Stopped;
             }
         };
-        let status = self.take_turn(Some((row, inbound)), command, (&inbound.conversation, &inbound.actor), sink, &running.cancel).await;
+        let status = self
+            .take_turn(
+                Some((row, inbound)),
+                command,
+                (&inbound.conversation, &inbound.actor),
+                sink,
+                &running.cancel,
+            )
+            .await;
         drop(guard);
         status
     }
@@ -149,7 +163,11 @@ impl Engine {
     }
 
     /// Loads what the conversation remembers, condenses it if need be, and adds the person's message.
-    async fn open(&self, conversation: &ConversationKey, message: Option<&Inbound>) -> Result<Ledger, StoreError> {
+    async fn open(
+        &self,
+        conversation: &ConversationKey,
+        message: Option<&Inbound>,
+    ) -> Result<Ledger, StoreError> {
         let rows = self.store().history(conversation).await?;
         let mut rows: Vec<_> = rows.into_iter().filter_map(remembered).collect();
         if let Some(brain) = self.brain()
@@ -188,14 +206,28 @@ impl Engine {
     }
 
     /// Writes everything that the turn added, its reads' audit and the inbox row's end in one commit.
-    async fn close(&self, conversation: &ConversationKey, ledger: Ledger, inbox: Option<i64>) -> Result<(), StoreError> {
+    async fn close(
+        &self,
+        conversation: &ConversationKey,
+        ledger: Ledger,
+        inbox: Option<i64>,
+    ) -> Result<(), StoreError> {
         let now = clock::now();
         let mut rows: Vec<NewHistory> = ledger.rows.iter().skip(ledger.new_from).map(stored).collect();
         let added = ledger.turn.map(|t| t.added()).unwrap_or_default();
         for message in complete(added) {
-            let kind = if matches!(message, Message::Tool { .. }) { RowKind::Tool } else { RowKind::Assistant };
+            let kind =
+                if matches!(message, Message::Tool { .. }) { RowKind::Tool } else { RowKind::Assistant };
             let message = self.redacted(message);
-            let row = Remembered { seq: None, at: now, kind, message, tainted: ledger.tainted, words: vec![], confirmed_write: false };
+            let row = Remembered {
+                seq: None,
+                at: now,
+                kind,
+                message,
+                tainted: ledger.tainted,
+                words: vec![],
+                confirmed_write: false,
+            };
             rows.push(stored(&row));
         }
         self.store().commit_turn(conversation, &rows, ledger.audit, inbox.map(|id| (id, now))).await
@@ -224,7 +256,10 @@ impl Engine {
                 Effect::Ask(request) => self.ask(brain, &request, scene).await,
                 Effect::Run(calls) => Event::Results(self.run_all(calls, ledger, scene).await),
                 Effect::Offer(offers) => {
-                    if let Err(error) = self.offer(offers, ledger.tainted, (scene.conversation, scene.actor), scene.sink).await {
+                    if let Err(error) = self
+                        .offer(offers, ledger.tainted, (scene.conversation, scene.actor), scene.sink)
+                        .await
+                    {
                         return self.store_broke(&error, scene.sink).await;
                     }
                     continue;
@@ -265,7 +300,12 @@ impl Engine {
         }
     }
 
-    async fn run_all(&self, calls: Vec<PlannedCall>, ledger: &mut Ledger, scene: &Scene<'_>) -> Vec<CallResult> {
+    async fn run_all(
+        &self,
+        calls: Vec<PlannedCall>,
+        ledger: &mut Ledger,
+        scene: &Scene<'_>,
+    ) -> Vec<CallResult> {
         let words = history::words(&ledger.rows);
         let caller = Caller {
             actor: scene.actor,
@@ -305,7 +345,15 @@ impl Engine {
         let args = Value::Object(call.args.0.clone());
         let calls = vec![ModelCall { id: None, name: call.tool.clone(), args }];
         let at = clock::now();
-        let row = |kind, message| Remembered { seq: None, at, kind, message, tainted: ledger.tainted, words: vec![], confirmed_write: false };
+        let row = |kind, message| Remembered {
+            seq: None,
+            at,
+            kind,
+            message,
+            tainted: ledger.tainted,
+            words: vec![],
+            confirmed_write: false,
+        };
         let asked = Message::Assistant { text: String::new(), thinking: String::new(), calls };
         let got = Message::Tool { id: None, name: call.tool.clone(), text };
         let rows = [row(RowKind::Assistant, asked), row(RowKind::Tool, got)];
@@ -332,7 +380,11 @@ impl Engine {
         let commands = nearest::nearest(text, self.registry().specs(), &directory);
         let why = why.trim_end_matches('.');
         if commands.is_empty() {
-            sink.notice(Level::Warning, format!("{why}. No command comes near these words; /help lists them all.")).await;
+            sink.notice(
+                Level::Warning,
+                format!("{why}. No command comes near these words; /help lists them all."),
+            )
+            .await;
         } else {
             sink.notice(Level::Info, format!("{why}. These commands come nearest:")).await;
             let buttons = commands.into_iter().map(|c| (c.clone(), c)).collect();
@@ -403,7 +455,8 @@ async fn stream(brain: &Brain, request: &ModelRequest, sink: &Sink) -> Result<Re
 
 /// The messages without a last call that nobody answered, which a server would refuse.
 fn complete(mut added: Vec<Message>) -> Vec<Message> {
-    let calls_at = added.iter().rposition(|m| matches!(m, Message::Assistant { calls, .. } if !calls.is_empty()));
+    let calls_at =
+        added.iter().rposition(|m| matches!(m, Message::Assistant { calls, .. } if !calls.is_empty()));
     if let Some(n) = calls_at
         && let Some(Message::Assistant { calls, .. }) = added.get(n)
     {
@@ -416,7 +469,8 @@ fn complete(mut added: Vec<Message>) -> Vec<Message> {
 }
 
 fn remembered(row: HistoryRow) -> Option<Remembered> {
-    let words: Vec<String> = row.words.map(|w| serde_json::from_str(&w).unwrap_or_default()).unwrap_or_default();
+    let words: Vec<String> =
+        row.words.map(|w| serde_json::from_str(&w).unwrap_or_default()).unwrap_or_default();
     Some(Remembered {
         seq: Some(row.seq),
         at: row.at,

@@ -88,11 +88,7 @@ pub(super) fn close_json(json: &str) -> Option<String> {
             _ if in_string => {}
             '{' => open.push('}'),
             '[' => open.push(']'),
-            '}' | ']' => {
-                if open.pop() != Some(c) {
-                    return None;
-                }
-            }
+            '}' | ']' if open.pop() != Some(c) => return None,
             _ => {}
         }
     }

@@ -20,18 +20,27 @@ const NONE: &str = "none";
 /// The most examples in the instructions, the one in plain words included.
 const EXAMPLES: usize = 5;
 
-/// The schema of an answer: one variant per tool, and one for plain text.
+/// The schema of an answer: a variant per kind of parameters (tools that take the same share one, which keeps the
+/// request small), and one for plain text.
 pub fn schema(tools: &[ToolSpec]) -> Value {
-    let mut variants: Vec<_> = tools.iter().map(|t| variant(t.name, without_help(t.schema()))).collect();
+    let mut kinds: Vec<(Value, Vec<&str>)> = vec![];
+    for tool in tools {
+        let params = without_help(tool.schema());
+        match kinds.iter_mut().find(|(kind, _)| *kind == params) {
+            Some((_, names)) => names.push(tool.name),
+            None => kinds.push((params, vec![tool.name])),
+        }
+    }
     let text = json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
-    variants.push(variant(NONE, text));
+    kinds.push((text, vec![NONE]));
+    let variants: Vec<_> = kinds.into_iter().map(|(params, names)| variant(&names, params)).collect();
     json!({"anyOf": variants})
 }
 
-fn variant(name: &str, params: Value) -> Value {
+fn variant(names: &[&str], params: Value) -> Value {
     json!({
         "type": "object",
-        "properties": {"name": {"type": "string", "enum": [name]}, "params": params},
+        "properties": {"name": {"enum": names}, "params": params},
         "required": ["name", "params"],
     })
 }

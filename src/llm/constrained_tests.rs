@@ -37,12 +37,15 @@ fn finish(pieces: &[&str], cut: bool) -> (String, Found) {
 }
 
 #[test]
-fn the_schema_has_a_variant_per_tool_and_one_for_text() {
-    let schema = schema(&tools());
+fn the_schema_has_every_tool_and_a_variant_for_text() {
+    let mut tools = tools();
+    tools.push(tool("list_customers", "List them.", vec![]));
+    let schema = schema(&tools);
     let variants = schema["anyOf"].as_array().unwrap();
-    let names: Vec<_> =
-        variants.iter().map(|v| v["properties"]["name"]["enum"][0].as_str().unwrap()).collect();
-    assert_eq!(names, ["list_active_alerts", "get_recent_logs", "none"]);
+    let names: Vec<_> = variants.iter().map(|v| v["properties"]["name"]["enum"].clone()).collect();
+    let wanted =
+        [json!(["list_active_alerts", "list_customers"]), json!(["get_recent_logs"]), json!(["none"])];
+    assert_eq!(names, wanted);
     assert_eq!(variants[1]["properties"]["params"]["required"], json!(["customer_id"]));
     assert!(!schema.to_string().contains("some help"), "help only costs bytes here");
     for variant in variants {

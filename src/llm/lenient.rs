@@ -38,6 +38,8 @@ pub struct Reader {
     blank: String,
     found: Found,
     cut: bool,
+    /// Lines that began like JSON and held no call.
+    tries: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +84,8 @@ const FENCE: &str = "```";
 const MAX_INFO: usize = 60;
 /// More than this is never held back: it is prose then.
 const MAX_HELD: usize = 64 * 1024;
+/// After so many lines that began like JSON and held no call, none is looked at any more.
+const MAX_TRIES: usize = 64;
 
 impl Reader {
     /// A reader that knows these tools.
@@ -94,6 +98,7 @@ impl Reader {
             blank: String::new(),
             found: Found::default(),
             cut: false,
+            tries: 0,
         }
     }
 
@@ -122,6 +127,9 @@ impl Reader {
         let mut rest = buffer.as_str();
         while !rest.is_empty() {
             let step = self.step(rest, end);
+            if matches!(step, Step::Prose(_)) && self.place.line_start && rest.starts_with(['{', '[']) {
+                self.tries += 1;
+            }
             let used = match step {
                 Step::Wait if rest.len() <= MAX_HELD => break,
                 Step::Wait => self.show(rest, rest.len(), &mut shown),
@@ -222,7 +230,8 @@ impl Reader {
                 Match::No => {}
             }
         }
-        if self.place.line_start && !self.place.code && rest.starts_with(['{', '[']) {
+        let json_may_begin = self.place.line_start && !self.place.code && self.tries < MAX_TRIES;
+        if json_may_begin && rest.starts_with(['{', '[']) {
             return Some(self.bare(rest, end));
         }
         maybe.then_some(Step::Wait)

@@ -119,7 +119,10 @@ fn every_split_gives_the_same_and_what_is_shown_is_the_prose() {
         let want = read(&text, &KNOWN);
         let cuts: Vec<_> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
         let singles: Vec<String> = text.chars().map(String::from).collect();
-        let pairs = cuts.iter().map(|at| vec![text[..*at].to_owned(), text[*at..].to_owned()]);
+        let pairs = cuts.iter().map(|at| {
+            let (a, b) = text.split_at(*at);
+            vec![a.to_owned(), b.to_owned()]
+        });
         for pieces in pairs.chain([singles]) {
             let mut reader = Reader::new(KNOWN.iter().map(|n| (*n).to_owned()).collect());
             let mut shown = String::new();

@@ -247,3 +247,7 @@ pub(super) fn refusal(refusal: &Refusal, name: &str) -> ModelError {
         code => ModelError::Refused(format!("{code}: {text}")),
     }
 }
+
+#[cfg(test)]
+#[path = "ollama_tests.rs"]
+mod tests;

@@ -1,8 +1,10 @@
 pub mod clock;
+pub mod counters;
 pub mod notify;
 pub mod signal;
 pub mod supervise;
 pub mod trace;
 
 pub use clock::Stopwatch;
+pub use counters::Counters;
 pub use supervise::{Policy, Supervisor};

@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use tokio_util::sync::CancellationToken;
+
 /// The way to the service manager; without one, every message goes nowhere.
 #[derive(Clone, Debug, Default)]
 pub struct Notifier {
@@ -67,6 +69,19 @@ impl Notifier {
     pub fn status(&self, line: &str) {
         let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
         self.send(&format!("STATUS={line}"));
+    }
+
+    /// Feeds the watchdog as often as the service manager wants, until `stop`; does nothing when it wants nothing.
+    pub async fn feed_watchdog(&self, stop: CancellationToken) {
+        let Some(every) = watchdog_interval().filter(|_| self.is_on()) else { return stop.cancelled().await };
+        let mut ticks = tokio::time::interval(every);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => self.watchdog(),
+            }
+        }
     }
 
     fn send(&self, message: &str) {

@@ -51,10 +51,11 @@ pub fn redact_with(redact: Redact) {
 /// Starts logging to standard error; also logs panics, so that they are lines like any other.
 ///
 /// # Errors
-/// When `$OPSBOT_LOG` makes no sense, or something else logs already; the text says which.
-pub fn init(format: LogFormat) -> Result<(), String> {
-    let wanted = env::var(FILTER_VARIABLE).unwrap_or_default();
-    let filter = filter(&wanted)?;
+/// When `$OPSBOT_LOG` (or else `default`, the configuration's filter) makes no sense, or something else logs already;
+/// the text says which.
+pub fn init(format: LogFormat, default: &str) -> Result<(), String> {
+    let wanted = env::var(FILTER_VARIABLE).ok().filter(|w| !w.trim().is_empty());
+    let filter = filter(wanted.as_deref().unwrap_or(default))?;
     let base = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Redacting(io::stderr));
     let done = match format {
         LogFormat::Text => base.with_ansi(io::stderr().is_terminal()).try_init(),

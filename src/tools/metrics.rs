@@ -90,7 +90,7 @@ impl GetMetrics {
         }
         let scope = Scope { customer, containers };
         let mut notes = Vec::new();
-        let (mut lines, trouble) = self.from_prometheus(scope, window, now, &mut notes).await;
+        let (mut lines, trouble) = self.ask_prometheus(scope, window, now, &mut notes).await;
         let known: BTreeSet<&ServiceName> =
             lines.iter().filter(|line| line.now.is_some()).map(|line| &line.service).collect();
         let missing: Vec<_> = containers.iter().filter(|c| !known.contains(&c.service)).cloned().collect();
@@ -111,7 +111,7 @@ impl GetMetrics {
         Ok(render::output(&render::Report { customer, window, now, lines, notes }))
     }
 
-    async fn from_prometheus(
+    async fn ask_prometheus(
         &self,
         scope: Scope<'_>,
         window: Duration,

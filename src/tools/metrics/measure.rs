@@ -104,8 +104,9 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    /// Whether nothing was measured; a limit alone is no measurement.
     pub(super) fn is_empty(&self) -> bool {
-        self.series.is_empty()
+        self.series.keys().all(|(metric, _)| *metric == MEMORY_LIMIT)
     }
 
     /// The failure that explains most: a Prometheus that does not answer before a refused template.
@@ -281,7 +282,8 @@ mod tests {
         let containers =
             [container("shop-web-1", "web"), container("web", "odd"), container("shop-db-1", "db")];
         let id = format!("/docker/{}", containers[2].id);
-        let table: [(&[(&str, &str)], Option<&str>); 7] = [
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+        let table: [Case<'_>; 7] = [
             (&[("name", "shop-web-1")], Some("web")),
             (&[("image", "web"), ("name", "shop-db-1")], Some("db")),
             (&[("container", "shop-db-1"), ("job", "x")], Some("db")),
@@ -307,6 +309,9 @@ mod tests {
         for (service, limit) in [(&web, 64.0), (&db, 1e19)] {
             measured.add(MEMORY_LIMIT, service, &[(at(20), limit)]);
         }
+        let mut only_limit = Measured::default();
+        only_limit.add(MEMORY_LIMIT, &web, &[(at(20), 64.0)]);
+        assert!(only_limit.is_empty() && !measured.is_empty());
         let lines = measured.lines();
         assert_eq!(lines.len(), 2, "{lines:?}");
         let (db, web) = (&lines[0], &lines[1]);

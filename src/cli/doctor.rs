@@ -1,0 +1,201 @@
+//! `opsbot doctor`: everything that OpsBot needs, tried for real, with a cure per failure.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use super::{Context, reach, say};
+use crate::{
+    agent::port::{Message, ModelRequest},
+    app::{self, Backends, Failure},
+    channels::console::{Renderer, Style},
+    config::{self, Config, Env},
+    domain::Block,
+    runtime::{Stopwatch, clock, trace},
+};
+
+const LEAST_DISK: u64 = 512 << 20;
+const COMPLETION: Duration = Duration::from_secs(300);
+
+/// How one check went.
+enum Mark {
+    Ok,
+    Warn,
+    Fail,
+}
+
+struct Report {
+    rows: Vec<Vec<String>>,
+    failed: bool,
+}
+
+impl Report {
+    fn add(&mut self, what: &str, mark: Mark, seen: impl Into<String>) {
+        let word = match mark {
+            Mark::Ok => "ok",
+            Mark::Warn => "warning",
+            Mark::Fail => {
+                self.failed = true;
+                "FAILED"
+            }
+        };
+        self.rows.push(vec![what.to_owned(), word.to_owned(), seen.into()]);
+    }
+}
+
+pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<u8, Failure> {
+    trace::init(trace::LogFormat::Text, "error").map_err(Failure::config)?;
+    let (config, source) = config::load(file, env).map_err(|e| Failure::config(e.to_string()))?;
+    let Backends { source: inventory, prometheus, registry } = app::backends(&config, None)?;
+    let (_, warnings) = app::policy(&config, &source.path, registry.specs())?;
+    let mut report = Report { rows: vec![], failed: false };
+    report.add("config", Mark::Ok, format!("{} ({})", source.path.display(), source.named_by));
+    for warning in warnings {
+        report.add("policy", Mark::Warn, warning);
+    }
+    people(&config, &mut report);
+    let context = Context { config, source, env: env.clone(), style };
+    store(&context, &mut report).await;
+    for (host, answer) in inventory.hosts().probe().await {
+        match answer {
+            Ok(version) => report.add(&format!("docker {host}"), Mark::Ok, format!("engine {version}")),
+            Err(error) => report.add(
+                &format!("docker {host}"),
+                Mark::Fail,
+                crate::domain::ToolError::from(error).to_string(),
+            ),
+        }
+    }
+    let snapshot = inventory.snapshot().await;
+    let customers = snapshot.customers().len();
+    let mark = if customers > 0 { Mark::Ok } else { Mark::Warn };
+    let cure = if customers > 0 {
+        ""
+    } else {
+        ": label containers with opsbot.customer and opsbot.service, or write [[customer]] containers"
+    };
+    report.add("inventory", mark, format!("{customers} customers{cure}"));
+    for conflict in snapshot.conflicts() {
+        report.add("inventory", Mark::Warn, format!("{}: {}", conflict.container, conflict.sentence));
+    }
+    match prometheus {
+        Some(prometheus) => match prometheus.healthy(clock::now()).await {
+            Ok(()) => report.add("prometheus", Mark::Ok, "answers a query"),
+            Err(error) => report.add("prometheus", Mark::Fail, error.to_string()),
+        },
+        None => report.add(
+            "prometheus",
+            Mark::Warn,
+            "none: no alerts, metrics from Docker only; set [prometheus] url",
+        ),
+    }
+    model(&context.config, &mut report).await;
+    let columns = ["what", "", "seen"].map(String::from).to_vec();
+    let failed = report.failed;
+    let table = Block::Table { title: None, columns, rows: report.rows };
+    say(Renderer::new(context.style).block(&table).trim_end())?;
+    Ok(u8::from(failed))
+}
+
+fn people(config: &Config, report: &mut Report) {
+    for person in &config.people {
+        if let Some(user) = &person.unix_user
+            && crate::control::people::host_uid(user).is_none()
+        {
+            report.add(
+                "people",
+                Mark::Warn,
+                format!("{}: this host has no user `{user}`; correct unix_user", person.name),
+            );
+        }
+    }
+    let admins = config.people.iter().filter(|p| p.role == crate::domain::Role::Admin).count();
+    if admins == 0 {
+        report.add(
+            "people",
+            Mark::Warn,
+            "no admin: nobody can confirm a write or unfreeze; add [[person]] with role = \"admin\"",
+        );
+    } else {
+        report.add("people", Mark::Ok, format!("{} configured, {admins} admin", config.people.len()));
+    }
+}
+
+async fn store(context: &Context, report: &mut Report) {
+    let reached = match reach::reach(context).await {
+        Ok(reached) => reached,
+        Err(failure) => return report.add("store", Mark::Fail, failure.text),
+    };
+    match reached.app() {
+        None => report.add("daemon", Mark::Ok, format!("answers on {}", reach::socket(context).display())),
+        Some(app) => {
+            report.add(
+                "daemon",
+                Mark::Warn,
+                "not running: commands work in-process; start `opsbot run` for a socket and /metrics",
+            );
+            let watch = Stopwatch::start();
+            match app.engine.store().ping_commit().await {
+                Ok(()) => report.add(
+                    "store",
+                    Mark::Ok,
+                    format!("a durable commit took {:.1} ms", watch.seconds() * 1e3),
+                ),
+                Err(error) => report.add("store", Mark::Fail, error.to_string()),
+            }
+            match app.engine.store().health().await {
+                Ok(health) => {
+                    let free = health.free_disk_bytes.unwrap_or(u64::MAX);
+                    let mark = if free < LEAST_DISK { Mark::Fail } else { Mark::Ok };
+                    let cure = if free < LEAST_DISK { "; free some space" } else { "" };
+                    report.add(
+                        "disk",
+                        mark,
+                        format!("{} MiB free at {}{cure}", free >> 20, context.config.state_dir.display()),
+                    );
+                }
+                Err(error) => report.add("disk", Mark::Fail, error.to_string()),
+            }
+        }
+    }
+    reached.leave().await;
+}
+
+/// One real completion.
+async fn model(config: &Config, report: &mut Report) {
+    let Some(wanted) = &config.model else {
+        return report.add("model", Mark::Warn, "none: slash commands only; set [model]");
+    };
+    let brain = match app::brain(wanted) {
+        Ok(brain) => brain,
+        Err(failure) => return report.add("model", Mark::Fail, failure.text),
+    };
+    let request = ModelRequest {
+        messages: vec![Message::User { text: "Answer with the word: ready".into() }],
+        tools: Arc::new(vec![]),
+        mode: brain.mode,
+    };
+    let watch = Stopwatch::start();
+    let answer = tokio::time::timeout(COMPLETION, async {
+        let info = brain.model.warm().await?;
+        let loaded = watch.seconds();
+        brain.model.chat(&request, &mut |_| {}).await.map(|reply| (info, loaded, reply))
+    });
+    match answer.await {
+        Ok(Ok((info, loaded, reply))) => {
+            let took = watch.seconds() - loaded;
+            let mut seen = format!(
+                "{} loaded in {loaded:.1} s, answered {} tokens in {took:.1} s",
+                wanted.name, reply.tokens_out
+            );
+            if let Some(context) = info.context {
+                seen.push_str(&format!(", context {context}"));
+            }
+            report.add("model", Mark::Ok, seen);
+        }
+        Ok(Err(error)) => report.add("model", Mark::Fail, format!("{}: {error}", wanted.name)),
+        Err(_) => report.add(
+            "model",
+            Mark::Fail,
+            format!("{}: no answer within 5 min; choose a smaller model", wanted.name),
+        ),
+    }
+}

@@ -1,0 +1,122 @@
+//! `opsbot chat` and `opsbot ask`.
+
+use std::{
+    io::{self, IsTerminal},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use super::{Context, outcome, reach};
+use crate::{
+    app::Failure,
+    channels::console::{Ask, ChatOptions, Link, once, run},
+    control::{Client, Op},
+    domain::Outbound,
+    policy::approval::Verb,
+    runtime::clock,
+};
+
+/// Asks once. Ctrl-C stops what was asked.
+pub(super) async fn ask(context: Context, text: String, conversation: Option<String>) -> Result<u8, Failure> {
+    let reached = reach::reach(&context).await?;
+    let conversation = conversation.unwrap_or_else(fresh);
+    let events =
+        reached.client.request(Op::Say { conversation: conversation.clone(), text, quoted: vec![] }).await;
+    let showing = once(events, context.style.clone());
+    tokio::pin!(showing);
+    let status = tokio::select! {
+        status = &mut showing => status,
+        _ = tokio::signal::ctrl_c() => {
+            let stop = Op::Stop { conversation: Some(conversation), all: false };
+            let mut stopping = reached.client.request(stop).await;
+            while stopping.recv().await.is_some() {}
+            showing.await
+        }
+    };
+    reached.leave().await;
+    outcome(status)
+}
+
+/// Holds a conversation.
+pub(super) async fn chat(context: Context, conversation: &str, new: bool) -> Result<u8, Failure> {
+    let reached = reach::reach(&context).await?;
+    let conversation = if new { fresh() } else { conversation.to_owned() };
+    if let Some(brain) = reached.app().and_then(|a| a.engine.brain()).cloned() {
+        // Loading takes seconds to minutes: it goes on while the person types. A failure shows with the first question.
+        tokio::spawn(async move {
+            brain.model.warm().await.map_err(|e| tracing::warn!(%e, "the model is not warm"))
+        });
+    }
+    let interactive = io::stdin().is_terminal() && io::stdout().is_terminal() && !context.style.json;
+    let options = ChatOptions {
+        history: context.config.state_dir.join("chat_history"),
+        style: context.style.clone(),
+        interactive,
+        greeting: greeting(&context),
+        clock: clock::now,
+    };
+    let reach::Reached { client, here } = reached;
+    let client = Arc::new(client);
+    let (link, wire) = link();
+    let pump = tokio::spawn(carry(client.clone(), conversation, wire));
+    let ended = run(link, options).await;
+    // Ends by itself once its link is gone; a turn that still runs is drained below.
+    let _ended = tokio::time::timeout(Duration::from_secs(1), pump).await;
+    drop(client);
+    reach::leave(here).await;
+    outcome(ended)
+}
+
+fn greeting(context: &Context) -> String {
+    let model =
+        context.config.model.as_ref().map_or("no model: slash commands".to_owned(), |m| m.name.clone());
+    format!("OpsBot ({model}). Ask in plain words, or /help. Ctrl-C stops an answer, Ctrl-D leaves.")
+}
+
+fn fresh() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
+struct Wire {
+    asks: mpsc::Receiver<Ask>,
+    events: mpsc::Sender<Outbound>,
+}
+
+fn link() -> (Link, Wire) {
+    let (send, asks) = mpsc::channel(16);
+    let (to_chat, events) = mpsc::channel(256);
+    (Link { send, events }, Wire { asks, events: to_chat })
+}
+
+/// Carries what the person wants to the engine and its events back, first what was left from before.
+async fn carry(client: Arc<Client>, conversation: String, mut wire: Wire) {
+    let mut left = client.request(Op::Hello { conversation: conversation.clone() }).await;
+    while let Some(event) = left.recv().await {
+        if !matches!(event, Outbound::Done { .. }) && wire.events.send(event).await.is_err() {
+            return;
+        }
+    }
+    while let Some(ask) = wire.asks.recv().await {
+        let op = match ask {
+            Ask::Say(text) => Op::Say { conversation: conversation.clone(), text, quoted: vec![] },
+            Ask::Decide { id, approve } => {
+                let verb = if approve { Verb::Approve } else { Verb::Deny };
+                Op::Decide { approval: id.to_string(), verb }
+            }
+            Ask::Stop => Op::Stop { conversation: Some(conversation.clone()), all: false },
+        };
+        let stopping = matches!(op, Op::Stop { .. });
+        let mut answer = client.request(op).await;
+        let events = wire.events.clone();
+        tokio::spawn(async move {
+            while let Some(event) = answer.recv().await {
+                // What is stopped says so itself; a second `Done` would end the wrong turn.
+                if !stopping && events.send(event).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}

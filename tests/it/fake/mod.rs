@@ -1,0 +1,4 @@
+//! Servers that speak the real protocols and misbehave on command.
+
+pub mod model;
+pub mod shim;
