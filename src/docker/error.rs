@@ -106,6 +106,7 @@ fn transport(error: &bollard::errors::Error) -> (String, &'static str) {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
                     ("the connection was closed".into(), CURE_RUNS)
                 }
+                io::ErrorKind::UnexpectedEof => ("the answer broke off".into(), CURE_RUNS),
                 kind => (format!("the connection failed ({kind})"), CURE_RUNS),
             };
         }

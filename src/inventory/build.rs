@@ -232,7 +232,8 @@ pub(super) mod tests {
         ]);
         let (o, c, s, p) = ("opsbot.customer", COMPOSE_CUSTOMER, "opsbot.service", COMPOSE_SERVICE);
         // (container, labels, customer/service, number of conflicts)
-        let table: &[(&str, &[(&str, &str)], &str, usize)] = &[
+        type Labels<'a> = &'a [(&'a str, &'a str)];
+        let table: &[(&str, Labels<'_>, &str, usize)] = &[
             ("x", &[(o, "12"), (s, "web")], "12/web", 0),
             ("x", &[(c, "acme"), (p, "db")], "acme/db", 0),
             ("x", &[(o, "12"), (c, "acme"), (s, "web"), (p, "front")], "12/web", 2),

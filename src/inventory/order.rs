@@ -89,7 +89,10 @@ mod tests {
     use super::super::{Rules, build::tests::listed};
     use super::*;
 
-    fn ordered(stack: &[(&str, &str, &str)]) -> Result<Vec<String>, String> {
+    /// Name, service and needs of each container.
+    type Stack<'a> = &'a [(&'a str, &'a str, &'a str)];
+
+    fn ordered(stack: Stack<'_>) -> Result<Vec<String>, String> {
         let container = |(name, service, needs): &(&str, &str, &str)| {
             listed(
                 name,
@@ -117,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_cycle_is_named() {
-        let table: &[(&[(&str, &str, &str)], &str)] = &[
+        let table: &[(Stack<'_>, &str)] = &[
             (&[("a", "a", "a")], "(a → a)"),
             (&[("a", "a", "b"), ("b", "b", "c"), ("c", "c", "b"), ("d", "d", "")], "(b → c → b)"),
             (&[("w", "web", "db"), ("d", "db", "web")], "(db → web → db)"),

@@ -17,8 +17,8 @@ pub fn blocked_specs() -> Vec<ToolSpec> {
         timeout: Duration::from_secs(1),
     };
     vec![
-        spec("delete_customer_data", "Delete a customer's data. Never allowed."),
-        spec("modify_billing", "Change a customer's billing. Never allowed."),
-        spec("read_credentials", "Read a customer's passwords or keys. Never allowed."),
+        spec("delete_customer_data", "Never allowed."),
+        spec("modify_billing", "Never allowed."),
+        spec("read_credentials", "Never allowed."),
     ]
 }

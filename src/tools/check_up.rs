@@ -33,7 +33,7 @@ impl CheckUp {
     pub fn new(source: InventorySource, gatherer: Gatherer) -> Self {
         let spec = ToolSpec {
             name: "check_up",
-            summary: "What is wrong with a customer? Looks at containers, logs, metrics, alerts. Use this first.",
+            summary: "What is wrong with a customer? Use this first.",
             params: vec![customer_param()],
             floor: Risk::Safe,
             default: Risk::Safe,

@@ -27,7 +27,7 @@ impl ListCustomers {
     pub fn new(source: InventorySource) -> Self {
         let spec = ToolSpec {
             name: "list_customers",
-            summary: "List all customers with their services.",
+            summary: "All customers and their services.",
             params: vec![],
             floor: Risk::Safe,
             default: Risk::Safe,

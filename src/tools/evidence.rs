@@ -8,7 +8,7 @@ use tokio::time;
 
 use super::trouble::{Cluster, clusters};
 use crate::{
-    docker::{ContainerInfo, DockerHosts, LogQuery},
+    docker::{ContainerInfo, DockerHosts, LogQuery, State},
     domain::{ContainerRef, CustomerId, ServiceName, ToolError, Untrusted},
     inventory::InventorySource,
 };
@@ -115,6 +115,17 @@ pub const WINDOW: Duration = Duration::from_secs(600);
 const LINES: u32 = 2_000;
 /// How many containers are looked at at once.
 const AT_ONCE: usize = 6;
+
+impl Evidence {
+    /// Whether a log line's time lies before the last start of its container, which then runs since without a crash:
+    /// what was wrong may be over.
+    pub(super) fn is_past(&self, r: &ContainerRef, at: Option<Timestamp>) -> bool {
+        let info = self.containers.iter().find(|(other, _)| other == r).and_then(|(_, i)| i.as_ref().ok());
+        info.filter(|i| i.state == State::Running && i.restart_count == 0)
+            .and_then(|i| i.started_at)
+            .is_some_and(|started| at.is_some_and(|at| at < started))
+    }
+}
 
 /// Gathers evidence: one source and one deadline for all who ask.
 #[derive(Clone, Debug)]

@@ -29,7 +29,7 @@ impl GetHealthScore {
     pub fn new(source: InventorySource, gatherer: Gatherer) -> Self {
         let spec = ToolSpec {
             name: "get_health_score",
-            summary: "A customer's health, 0 to 100, with reasons.",
+            summary: "Health from 0 to 100, with reasons.",
             params: vec![customer_param()],
             floor: Risk::Safe,
             default: Risk::Safe,

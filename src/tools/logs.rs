@@ -40,13 +40,13 @@ impl GetRecentLogs {
         let param = |name, kind, help| Param { name, kind, required: false, help };
         let spec = ToolSpec {
             name: "get_recent_logs",
-            summary: "Last log lines of a customer's containers.",
+            summary: "Last log lines.",
             params: vec![
                 customer_param(),
                 service_param(),
                 param("lines", ParamKind::Integer { min: 1, max: MOST_LINES }, "default 50"),
                 param("since", ParamKind::Duration, "e.g. 15m"),
-                param("filter", ParamKind::Text, "regex, ignores case"),
+                param("filter", ParamKind::Text, "regex"),
             ],
             floor: Risk::Safe,
             default: Risk::Safe,

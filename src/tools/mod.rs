@@ -14,8 +14,11 @@ pub mod restart;
 pub mod score;
 pub mod search;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod trouble;
 pub mod units;
+pub mod usage;
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -224,7 +224,9 @@ fn cluster_finding(e: &Evidence, r: &ContainerRef, log: &LogEvidence, c: &Cluste
         Trouble::Answer(status) => format!("answered {status}"),
         Trouble::Warning => "logged a warning".into(),
     };
+    let past = e.is_past(r, c.last);
     let severity = match c.trouble {
+        _ if past => Severity::Info,
         Trouble::Fatal => Severity::Warning,
         Trouble::Error | Trouble::Answer(_) | Trouble::Warning if c.count >= 3 => Severity::Warning,
         Trouble::Error | Trouble::Answer(_) | Trouble::Warning => Severity::Info,
@@ -234,10 +236,11 @@ fn cluster_finding(e: &Evidence, r: &ContainerRef, log: &LogEvidence, c: &Cluste
     Finding {
         severity,
         summary: format!(
-            "{} {what} {more}×{} in the last {}{last}",
+            "{} {what} {more}×{} in the last {}{last}{}",
             r.service,
             c.count,
-            units::span(e.window)
+            units::span(e.window),
+            if past { ", before its last start" } else { "" },
         ),
         source: format!("logs {}", r.name),
         at: c.last,
@@ -343,5 +346,157 @@ fn fine_finding(e: &Evidence, clean: bool) -> Finding {
         source: "opsbot".into(),
         at: Some(e.now),
         quote: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::testing::{ago, alert as alerting, cluster, evidence, metric as measured, with_log, with_web},
+        *,
+    };
+    use crate::docker::HealthProbe;
+
+    fn told(e: &Evidence) -> Vec<String> {
+        rank(e).iter().map(|f| format!("{}: {}", f.severity, f.summary)).collect()
+    }
+
+    #[test]
+    fn when_all_is_well_it_says_so_and_what_was_checked() {
+        assert_eq!(
+            told(&evidence()),
+            [
+                "ok: all is well: 2 containers (2 running), 200 log lines of the last 10 min, 1 metric, 0 alerts"
+            ]
+        );
+    }
+
+    type Change = fn(&mut ContainerInfo);
+
+    #[test]
+    fn a_containers_state_is_judged() {
+        let table: &[(Change, &str)] = &[
+            (
+                |i| i.health = Health::Unhealthy,
+                "critical: web is unhealthy: its health check failed 0 times in a row",
+            ),
+            (
+                |i| i.state = State::Restarting,
+                "critical: web crashes again and again: restarted 0 times, last exit code 0",
+            ),
+            (
+                |i| {
+                    i.state = State::Exited;
+                    i.exit_code = 137;
+                },
+                "critical: web is down: it ended 4 min ago with exit code 137",
+            ),
+            (
+                |i| {
+                    i.state = State::Exited;
+                    i.oom_killed = true;
+                },
+                "critical: web is down: killed 4 min ago for using too much memory",
+            ),
+            (|i| i.state = State::Exited, "warning: web is not running: it ended 4 min ago with exit code 0"),
+            (|i| i.state = State::Paused, "warning: web is paused"),
+            (|i| i.state = State::Created, "warning: web was never started"),
+            (
+                |i| {
+                    i.restart_count = 3;
+                    i.started_at = Some(ago(20));
+                },
+                "critical: web does not stay up: restarted 3 times, last 20 s ago after exit code 0",
+            ),
+            (
+                |i| {
+                    i.restart_count = 1;
+                    i.started_at = Some(ago(20));
+                },
+                "warning: web crashed and was restarted once; up for 20 s",
+            ),
+            (
+                |i| i.restart_count = 2,
+                "ok: nothing is wrong: 2 containers (2 running), 200 log lines of the last 10 min, 1 metric, 0 alerts",
+            ),
+        ];
+        for (change, want) in table {
+            assert_eq!(told(&with_web(change))[0], *want);
+        }
+    }
+
+    #[test]
+    fn what_explains_comes_first_and_is_quoted() {
+        let mut e = with_log(vec![
+            cluster(Trouble::Error, 42, "connect() failed\n (111)"),
+            cluster(Trouble::Answer(502), 42, "GET / 502"),
+        ]);
+        let web = e.containers[1].1.as_mut().unwrap();
+        web.health = Health::Unhealthy;
+        web.failing_streak = 4;
+        web.health_log = vec![HealthProbe { at: Some(ago(2)), exit_code: 1, output: Untrusted::new("503") }];
+        e.alerts = Ok(vec![
+            alerting("warning", "firing"),
+            alerting("critical", "firing"),
+            alerting("none", "firing"),
+        ]);
+        e.metrics = Ok(vec![measured("memory", 99.0, Some(100.0)), measured("cpu", 190.0, Some(200.0))]);
+        let found = rank(&e);
+        let short: Vec<_> = found.iter().map(|f| (f.severity.word(), f.source.as_str())).collect();
+        assert_eq!(
+            short,
+            [
+                ("critical", "docker inspect c19-web"),
+                ("critical", "prometheus alerts"),
+                ("critical", "prometheus"),
+                ("warning", "logs c19-web"),
+                ("warning", "prometheus alerts"),
+                ("warning", "prometheus"),
+                ("warning", "logs c19-web"),
+            ]
+        );
+        assert_eq!(found[0].quote.as_deref(), Some("503"));
+        assert_eq!(found[3].quote.as_deref(), Some("connect() failed (111)"));
+        assert_eq!(found[3].summary, "web logged an error ×42 in the last 10 min, last at 10:31:00 UTC");
+        assert_eq!(found[1].summary, "alert HighErrorRate is firing for web since 10:30:05 UTC");
+        assert_eq!(found[2].summary, "web uses 99 % of its memory limit");
+    }
+
+    #[test]
+    fn a_dead_container_is_explained_by_its_last_words() {
+        let mut e = with_log(vec![cluster(Trouble::Fatal, 2, "FATAL no config")]);
+        e.containers[1].1.as_mut().unwrap().state = State::Restarting;
+        assert_eq!(rank(&e)[0].quote.as_deref(), Some("FATAL no config"));
+        let mut e = with_web(|i| i.state = State::Dead);
+        e.logs[1].1.as_mut().unwrap().last_line = Some((None, Untrusted::new("bye")));
+        assert_eq!(rank(&e)[0].quote.as_deref(), Some("bye"));
+    }
+
+    #[test]
+    fn rare_and_past_errors_do_not_spoil_a_good_state() {
+        let rare = told(&with_log(vec![cluster(Trouble::Error, 1, "oops")]));
+        assert!(
+            rare[0].starts_with("ok: nothing is wrong") && rare[1].starts_with("info: web logged"),
+            "{rare:?}"
+        );
+        let mut e = with_log(vec![cluster(Trouble::Error, 70, "oops")]);
+        e.containers[1].1.as_mut().unwrap().started_at = Some(ago(4));
+        let past = told(&e);
+        assert!(past[1].starts_with("info:") && past[1].ends_with("before its last start"), "{past:?}");
+        e.containers[1].1.as_mut().unwrap().restart_count = 1;
+        assert!(told(&e).iter().any(|f| f.starts_with("warning: web logged an error ×70")));
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_a_finding_and_limits_the_praise() {
+        let mut e = evidence();
+        e.metrics = Err("Prometheus is not answering".into());
+        e.gaps = vec!["Docker host b is not answering".into()];
+        let said = told(&e);
+        assert!(said[0].starts_with("ok: nothing wrong in what could be looked at"), "{said:?}");
+        assert_eq!(said[1], "warning: could not look at a Docker host: Docker host b is not answering");
+        assert_eq!(said[2], "warning: could not look at metrics: Prometheus is not answering");
+        let none = Evidence { containers: vec![], logs: vec![], ..evidence() };
+        assert_eq!(told(&none)[0], "warning: customer 19 has no containers on any Docker host");
     }
 }

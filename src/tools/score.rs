@@ -102,11 +102,12 @@ fn checks(infos: &[&ContainerInfo]) -> Reason {
 }
 
 fn logs(e: &Evidence) -> Reason {
-    let read: Vec<_> = e.logs.iter().filter_map(|(_, l)| l.as_ref().ok()).collect();
+    let read: Vec<_> = e.logs.iter().filter_map(|(r, l)| Some((r, l.as_ref().ok()?))).collect();
     if read.is_empty() {
         return Reason { part: "logs", weight: 15, points: None, why: "no log could be read".into() };
     }
-    let clusters = read.iter().flat_map(|l| &l.clusters).filter(|c| c.trouble > Trouble::Warning);
+    let clusters = read.iter().flat_map(|(r, l)| l.clusters.iter().filter(|c| !e.is_past(r, c.last)));
+    let clusters = clusters.filter(|c| c.trouble > Trouble::Warning);
     let (mut errors, mut fatal) = (0, false);
     for c in clusters {
         errors += c.count;
@@ -156,4 +157,53 @@ fn metrics(e: &Evidence) -> Reason {
     };
     let why = format!("{} of {} is highest with {:.0} % of its limit", m.name, m.service, used * 100.0);
     Reason { part: "metrics", weight: 10, points: Some(points), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::testing::{alert, cluster, evidence, metric, with_log, with_web},
+        *,
+    };
+
+    #[test]
+    fn the_worse_the_evidence_the_lower_the_score() {
+        let mut alerting = evidence();
+        alerting.alerts = Ok(vec![alert("critical", "firing")]);
+        let mut full = evidence();
+        full.metrics = Ok(vec![metric("memory", 98.0, Some(100.0)), metric("network_rx", 9e9, None)]);
+        let mut blind = evidence();
+        blind.alerts = Err("down".into());
+        blind.metrics = Err("down".into());
+        let table = [
+            ("well", evidence(), 100, "healthy"),
+            ("an error or two", with_log(vec![cluster(Trouble::Error, 2, "x")]), 95, "healthy"),
+            ("many errors", with_log(vec![cluster(Trouble::Error, 500, "x")]), 85, "degraded"),
+            (
+                "a warning counts for nothing",
+                with_log(vec![cluster(Trouble::Warning, 500, "x")]),
+                100,
+                "healthy",
+            ),
+            ("an alert", alerting, 85, "degraded"),
+            ("no memory left", full, 90, "healthy"),
+            ("without monitoring the rest counts in full", blind, 100, "healthy"),
+            ("crashed once", with_web(|i| i.restart_count = 1), 90, "healthy"),
+            ("unhealthy", with_web(|i| i.health = Health::Unhealthy), 80, "degraded"),
+            ("starting", with_web(|i| i.health = Health::Starting), 90, "healthy"),
+            ("down", with_web(|i| i.state = State::Exited), 45, "bad"),
+        ];
+        for (what, e, value, word) in table {
+            let score = score(&e).unwrap();
+            assert_eq!((score.value, score.word()), (value, word), "{what}: {:?}", score.reasons);
+            assert_eq!(score.reasons.iter().map(|r| r.weight).sum::<u32>(), 100);
+        }
+    }
+
+    #[test]
+    fn without_a_container_there_is_no_score() {
+        let mut e = evidence();
+        e.containers.iter_mut().for_each(|(_, i)| *i = Err("down".into()));
+        assert_eq!(score(&e), None);
+    }
 }

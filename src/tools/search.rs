@@ -61,8 +61,8 @@ impl SearchOutput {
         let param = |name, help| Param { name, kind: ParamKind::Text, required: true, help };
         let spec = ToolSpec {
             name: "search_output",
-            summary: "Search an earlier output that was cut.",
-            params: vec![param("id", "id from the cut output"), param("pattern", "regex")],
+            summary: "Search an output that was cut.",
+            params: vec![param("id", "its id"), param("pattern", "regex")],
             floor: Risk::Safe,
             default: Risk::Safe,
             untrusted: true,

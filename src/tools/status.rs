@@ -33,7 +33,7 @@ impl GetContainerStatus {
     pub fn new(source: InventorySource) -> Self {
         let spec = ToolSpec {
             name: "get_container_status",
-            summary: "State, health, restarts of a customer's containers.",
+            summary: "State, health, restarts of containers.",
             params: vec![customer_param(), service_param()],
             floor: Risk::Safe,
             default: Risk::Safe,
@@ -142,7 +142,7 @@ pub(super) fn line(info: &ContainerInfo, now: Timestamp) -> String {
         text += ", killed for using too much memory";
     }
     text += &format!(", restarts {}, image {}", info.restart_count, info.image);
-    if info.health == Health::Unhealthy {
+    if info.state == State::Running && info.health == Health::Unhealthy {
         text += &format!(", {} health checks failed in a row", info.failing_streak);
         if let Some(probe) = info.last_failed_probe() {
             let output: Vec<_> = probe.output.as_str().split_whitespace().collect();

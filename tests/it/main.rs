@@ -10,6 +10,7 @@
 mod architecture;
 mod config;
 mod console;
+mod docker;
 mod fake;
 mod http;
 mod llm;

@@ -1,8 +1,6 @@
 //! The tool `restart_container`: one service or the whole stack, what others need first, each verified before the next.
 
 mod run;
-#[cfg(test)]
-mod tests;
 mod watch;
 
 use std::time::Duration;
@@ -56,7 +54,7 @@ impl RestartContainer {
     pub fn new(source: InventorySource, limits: RestartLimits, clock: fn() -> Timestamp) -> Self {
         let spec = ToolSpec {
             name: "restart_container",
-            summary: "Restart a customer's service, or the whole stack. The person is asked first.",
+            summary: "Restart a service or the whole stack. The person is asked.",
             params: vec![customer_param(), service_param()],
             floor: Risk::Confirm,
             default: Risk::Confirm,

@@ -1,6 +1,7 @@
 //! Running a restart: step by step, looking for a stop between two, with the evidence when something is not up.
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use tokio::time;
 
 use super::{
@@ -59,7 +60,7 @@ impl Progress<'_> {
 }
 
 impl RestartContainer {
-    /// Does what the permit holds; only [`super::Tool::call`] and this room's tests call it.
+    /// Does what the permit holds; only `Tool::call` may.
     pub(super) async fn run(
         &self,
         resolved: &ResolvedCall,
@@ -84,7 +85,7 @@ impl RestartContainer {
                 Step::NotUp(why, info) => return Ok(self.not_up(r, &why, info, &progress, cx).await),
             }
         }
-        Ok(up(&progress, cx))
+        Ok(up(&progress, (self.clock)()))
     }
 
     /// All containers must still be there before the first one is touched.
@@ -223,7 +224,7 @@ fn how(info: &ContainerInfo) -> &'static str {
     if info.health == Health::Healthy { "healthy" } else { "running" }
 }
 
-fn up(progress: &Progress<'_>, cx: &RunContext) -> ToolOutput {
+fn up(progress: &Progress<'_>, now: Timestamp) -> ToolOutput {
     let customer = progress.customer;
     let names = Progress::names(progress.done.iter().map(|(r, ..)| *r));
     let seconds: f64 = progress.done.iter().map(|(.., s)| s).sum();
@@ -234,8 +235,8 @@ fn up(progress: &Progress<'_>, cx: &RunContext) -> ToolOutput {
         all => format!("restarted {names} of customer {customer}: all {} up after {seconds:.1} s", all.len()),
     };
     let mut lines = vec![summary.clone()];
-    lines.extend(progress.done.iter().map(|(_, info, _)| status::line(info, cx.now)));
-    let rows = progress.done.iter().map(|(_, info, _)| status::row(info, cx.now)).collect();
+    lines.extend(progress.done.iter().map(|(_, info, _)| status::line(info, now)));
+    let rows = progress.done.iter().map(|(_, info, _)| status::row(info, now)).collect();
     let blocks = vec![Block::notice(Level::Info, summary.clone()), status::table("containers", rows)];
     ToolOutput { outcome: Outcome::Ok, summary, text: lines.join("\n"), blocks }
 }

@@ -113,7 +113,8 @@ mod tests {
         use Health as H;
         use State as S;
         let run = |health| (S::Running, health, 0, 1);
-        let table: &[(&str, &[(State, Health, i64, i64)], &str)] = &[
+        type Looks<'a> = &'a [(State, Health, i64, i64)];
+        let table: &[(&str, Looks<'_>, &str)] = &[
             ("runs and stays", &[run(H::None), run(H::None), run(H::None)], "wait wait up"),
             (
                 "gets healthy late",

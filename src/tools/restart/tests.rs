@@ -1,1 +1,0 @@
-//! Restarts on real containers and on an engine that misbehaves.
