@@ -42,7 +42,7 @@ async fn walks_from_asked_to_done_with_all_its_rows() {
     let store = open(dir.path()).await;
     let new = approval(0xabcd << 112);
     insert(&store, &new).await;
-    assert_eq!(store.approvals_pending().await.unwrap(), [new.clone()]);
+    assert_eq!(store.approvals_pending().await.unwrap(), std::slice::from_ref(&new));
     let (after, ruling) = decide(&store, 0xabcd << 112, Ruling::Execute, "ben", 10).await;
     assert_eq!(ruling, Ruling::Execute);
     let expected =
