@@ -1,5 +1,8 @@
 //! The one gate that every call passes, from a model, a slash command or anywhere else: resolve, judge, then run or ask.
 
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -155,9 +158,13 @@ impl Engine {
             cancel: cancel.clone(),
             progress: std::sync::Arc::new(move |text| progress.try_send(Outbound::Progress { text })),
         };
-        tokio::time::timeout(spec.timeout, tool.call(permit, &cx))
-            .await
-            .unwrap_or_else(|_| Err(timed_out(spec)))
+        // A bug in one tool must not leave a card that runs for ever.
+        let work = AssertUnwindSafe(tool.call(permit, &cx)).catch_unwind();
+        match tokio::time::timeout(spec.timeout, work).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(ToolError::Broke { tool: spec.name.to_owned() }),
+            Err(_) => Err(timed_out(spec)),
+        }
     }
 
     async fn show(&self, output: ToolOutput, spec: &ToolSpec, sink: &Sink, now: Timestamp) -> String {
