@@ -15,4 +15,5 @@ mod fake;
 mod http;
 mod llm;
 mod prometheus;
+mod scenarios;
 mod systemd;
