@@ -116,6 +116,7 @@ async fn every_failure_has_its_own_error() {
         (error(302, ""), |e| matches!(e, ModelError::Refused(t) if t.contains("redirect"))),
         (error(200, page), |e| matches!(e, ModelError::Broken(_))),
         (error(200, ""), |e| matches!(e, ModelError::Broken(_))),
+        (Say::TextAsCall(r#"{"name": "reboot", "arguments": {}}"#.into()), |e| *e == ModelError::Swallowed),
         (Say::Swallowed, |e| *e == ModelError::Swallowed),
         (Say::Cut, |e| matches!(e, ModelError::Broken(_))),
         (
@@ -346,6 +347,17 @@ async fn another_server_is_recognised() {
     for (dialect, hint) in [(Dialect::Ollama, "no Ollama"), (Dialect::OpenAi, "/v1/chat/completions")] {
         let error = chat(&connect(dialect, &server.url), &ask("?")).await.0.unwrap_err();
         assert!(matches!(&error, ModelError::Refused(t) if t.contains(hint)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_that_answers_200_is_recognised() {
+    for dialect in DIALECTS {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html".into();
+        let page = Say::Raw { head, pieces: vec![b"<html>\nwelcome\n".to_vec()], whole: true };
+        let server = FakeModel::start(vec![page]).await;
+        let error = chat(&connect(dialect, &server.url), &ask("?")).await.0.unwrap_err();
+        assert!(matches!(&error, ModelError::Refused(t) if t.contains("[model] url")), "{error:?}");
     }
 }
 
