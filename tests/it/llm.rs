@@ -532,7 +532,9 @@ async fn a_real_server_answers_and_calls() {
 
 async fn real_model(dialect: Dialect, url: &str) {
     let slow = Duration::from_secs(120);
-    let model = llm::connect(Settings { first_token: slow, idle: slow, ..settings(dialect, url) }).unwrap();
+    let model =
+        llm::connect(Settings { first_token: slow, idle: slow, max_tokens: 64, ..settings(dialect, url) })
+            .unwrap();
     assert_eq!(model.warm().await.unwrap().context, Some(8192));
     for mode in [CallMode::Native, CallMode::Constrained] {
         let mut request = ModelRequest { mode, ..ask("restart customer 7") };
