@@ -11,7 +11,7 @@ use super::{
     lenient::{self, Found},
 };
 use crate::{
-    agent::port::{Message, ModelCall},
+    agent::port::{CallMode, Message, ModelCall, ModelRequest},
     domain::{Param, ParamKind, ToolSpec},
 };
 
@@ -35,6 +35,11 @@ pub fn schema(tools: &[ToolSpec]) -> Value {
     kinds.push((text, vec![NONE]));
     let variants: Vec<_> = kinds.into_iter().map(|(params, names)| variant(&names, params)).collect();
     json!({"anyOf": variants})
+}
+
+/// The tools that the schema leaves.
+pub fn offered(mode: CallMode, request: &ModelRequest) -> &[ToolSpec] {
+    if mode == CallMode::Words { &[] } else { &request.tools }
 }
 
 fn variant(names: &[&str], params: Value) -> Value {
