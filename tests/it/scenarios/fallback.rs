@@ -115,7 +115,7 @@ async fn a_server_that_is_down_is_named_and_one_that_comes_back_is_used() {
 
 #[tokio::test]
 async fn a_turn_ends_at_its_deadline_although_the_model_drips() {
-    let drip = Say::Slow { text: "so much to say ".repeat(1000), chunk_ms: 20 };
+    let drip = Say::Slow { text: (0..5000).map(|n| format!("so much to say, {n} ")).collect(), chunk_ms: 20 };
     let model = FakeModel::start(vec![drip]).await;
     let mut setup = Setup::default();
     setup.bounds.turn = Duration::from_millis(400);

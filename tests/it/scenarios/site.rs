@@ -51,6 +51,8 @@ pub struct State {
     pub ended: usize,
     /// The write panics.
     pub panics: bool,
+    /// Reads fail with these words.
+    pub fails: Option<String>,
 }
 
 /// The site; tools and tests share it.
@@ -225,6 +227,9 @@ impl Tool for SiteTool {
         let mut watched = Watched(&self.site, false);
         self.site.step().await;
         watched.1 = true;
+        if let Some(why) = self.site.read(|s| s.fails.clone()) {
+            return Err(ToolError::Failed(why));
+        }
         let customer = target.customer.map(|c| c.to_string()).unwrap_or_default();
         let raw = self.site.read(|s| s.logs.get(&customer).cloned().unwrap_or_default());
         let log = Untrusted::from_bytes(&raw);
