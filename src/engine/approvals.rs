@@ -89,6 +89,9 @@ impl Engine {
         sink: &Sink,
     ) -> Result<TurnStatus, StoreError> {
         let Some(id) = self.which(id, sink).await? else { return Ok(TurnStatus::Failed) };
+        if self.turns_away(sink).await {
+            return Ok(TurnStatus::Failed);
+        }
         let now = clock::now();
         let audit =
             |after: &Approval, ruling: &Ruling| self.ruling_entries(after, ruling, (actor, verb), now);
