@@ -71,6 +71,8 @@ pub enum CallMode {
     Native,
     /// A JSON schema over all tools forces the shape (`format`), no `tools` are sent.
     Constrained,
+    /// As `Constrained`, with the same prefix, and the schema leaves words only: small models do not stop calling.
+    Words,
 }
 
 /// A request for the model's next message.

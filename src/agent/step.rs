@@ -147,10 +147,18 @@ impl Turn {
     }
 
     fn ask(&mut self) -> Effect {
-        let tools = if self.withhold_tools { Arc::new(Vec::new()) } else { self.specs.clone() };
+        let (tools, mode) = match (self.withhold_tools, self.mode) {
+            (false, mode) => (self.specs.clone(), mode),
+            (true, CallMode::Native) => (Arc::new(Vec::new()), CallMode::Native),
+            (true, CallMode::Constrained | CallMode::Words) => (self.specs.clone(), CallMode::Words),
+        };
         let room = self.limits.prompt_tokens.saturating_sub(prompt::tools_tokens(&tools));
         history::shrink(&mut self.messages, room);
-        Effect::Ask(ModelRequest { messages: self.messages.clone(), tools, mode: self.mode })
+        let mut messages = self.messages.clone();
+        if mode == CallMode::Words {
+            messages.push(Message::User { text: prompt::WORDS_ONLY.into() });
+        }
+        Effect::Ask(ModelRequest { messages, tools, mode })
     }
 
     fn on_reply(&mut self, reply: Reply) -> Vec<Effect> {
@@ -243,6 +251,8 @@ impl Turn {
             let text = match result {
                 CallResult::Output(text) => {
                     self.looked = true;
+                    // A model that needs its calls forced does not stop by itself.
+                    self.withhold_tools |= self.mode == CallMode::Constrained;
                     text
                 }
                 CallResult::Failed(text) => {
@@ -301,7 +311,7 @@ impl Turn {
         self.switched = true;
         self.mode = match self.mode {
             CallMode::Native => CallMode::Constrained,
-            CallMode::Constrained => CallMode::Native,
+            CallMode::Constrained | CallMode::Words => CallMode::Native,
         };
         vec![Effect::Retract, self.ask()]
     }
@@ -320,6 +330,15 @@ fn shared_pairs(a: &str, b: &str) -> usize {
 fn first_line(text: &str) -> String {
     let end = text.floor_char_boundary(400);
     text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// Whether `text` ends in the same 16 to 300 bytes four times over: a small model that goes round in circles.
+pub fn repeats(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    (16..=300.min(bytes.len() / 4)).any(|period| {
+        let mut tail = bytes.rchunks_exact(period).take(4);
+        tail.next().is_some_and(|last| tail.all(|chunk| chunk == last))
+    })
 }
 
 /// The text with a capital first letter and a full stop.

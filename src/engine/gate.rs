@@ -8,8 +8,8 @@ use super::{Engine, Sink, present};
 use crate::{
     agent::{CallResult, port::RunContext, step},
     domain::{
-        Actor, AuditEntry, AuditKind, Block, ConversationKey, Level, Outbound, ResolvedCall, Target,
-        ToolCall, ToolError, ToolOutput, ToolSpec, tool::hex,
+        Actor, AuditEntry, AuditKind, Block, ConversationKey, Level, Outbound, ParamKind, ResolvedCall,
+        Target, ToolCall, ToolError, ToolOutput, ToolSpec, tool::hex,
     },
     policy::{self, Known, Naming, Permit, Question, Spoken},
     runtime::clock,
@@ -92,7 +92,11 @@ impl Engine {
                 let directory = (self.0.parts.directory)().await;
                 let known = Known { customers: &directory.customers, services: &directory.services };
                 match caller.words.names(&resolved, &known) {
-                    Naming::NotNamed { ask } => Gated::new(CallResult::NotNamed(ask), audit),
+                    Naming::NotNamed { ask } => match narrowed(&resolved, spec, caller.words, &known) {
+                        // It names a service, so this does not come here again.
+                        Some(narrow) => Box::pin(self.gate(&narrow, caller, sink)).await,
+                        None => Gated::new(CallResult::NotNamed(ask), audit),
+                    },
                     Naming::Named => {
                         Gated::new(CallResult::NeedsApproval(Box::new((resolved, verdict))), audit)
                     }
@@ -215,6 +219,25 @@ impl Caller<'_> {
             detail,
         }
     }
+}
+
+/// A write that left out the service although the person named exactly one: the same call for that service only.
+///
+/// Small models forget it. What comes out touches less than what was called, and only what the person named.
+fn narrowed(call: &ResolvedCall, spec: &ToolSpec, words: &Spoken, known: &Known<'_>) -> Option<ToolCall> {
+    let customer = call.target.customer.as_ref()?;
+    let param = spec.params.iter().find(|p| p.kind == ParamKind::Service)?;
+    if call.target.service.is_some() {
+        return None;
+    }
+    let mut named = known.services.iter().filter(|(c, _)| c == customer).filter_map(|(_, service)| {
+        let mut narrow = call.clone();
+        narrow.call.args.0.insert(param.name.to_owned(), service.as_str().into());
+        narrow.target.service = Some(service.clone());
+        (words.names(&narrow, known) == Naming::Named).then_some(narrow.call)
+    });
+    let only = named.next()?;
+    named.next().is_none().then_some(only)
 }
 
 fn timed_out(spec: &ToolSpec) -> ToolError {

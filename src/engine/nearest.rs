@@ -39,13 +39,14 @@ pub fn nearest(text: &str, specs: &[ToolSpec], directory: &Directory) -> Vec<Str
         .iter()
         .map(|(spec, tool)| {
             let hits = tool.iter().filter(|w| words.contains(w));
-            let score: f64 = hits.map(|w| 1.0 / spread.get(w.as_str()).copied().unwrap_or(1) as f64).sum();
+            let said: f64 = hits.map(|w| 1.0 / spread.get(w.as_str()).copied().unwrap_or(1) as f64).sum();
             let wants_customer = spec.params.iter().any(|p| p.kind == ParamKind::Customer);
             let fit = if wants_customer == customer.is_some() { 0.2 } else { 0.0 };
             let first_look = if spec.name == "check_up" && customer.is_some() { 0.15 } else { 0.0 };
-            (score + fit + first_look, *spec)
+            let counts = said > 0.0 || first_look > 0.0;
+            (if counts { said + fit + first_look } else { 0.0 }, *spec)
         })
-        .filter(|(score, _)| *score >= 0.2)
+        .filter(|(score, _)| *score > 0.0)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     scored.into_iter().take(3).map(|(_, spec)| fill(spec, customer, service)).collect()
@@ -95,10 +96,8 @@ fn stem(word: &str) -> String {
 }
 
 fn tool_words(spec: &ToolSpec) -> Vec<String> {
-    const COMMON: &[&str] = &[
-        "a", "an", "the", "of", "or", "and", "for", "in", "to", "get", "customer", "one", "by", "with",
-        "all", "id",
-    ];
+    const COMMON: &[&str] =
+        &["a", "an", "the", "of", "or", "and", "for", "in", "to", "get", "one", "by", "with", "all", "id"];
     let mut words = words(&format!("{} {}", spec.name.replace('_', " "), spec.summary));
     words.retain(|w| !COMMON.contains(&w.as_str()));
     words.sort();

@@ -19,7 +19,7 @@ use crate::{
     agent::{
         CallResult, Effect, Event, Limits, PlannedCall, Remembered, RowKind, Turn, history,
         port::{Message, ModelCall, ModelError, ModelRequest, Reply},
-        prompt,
+        prompt, step,
     },
     domain::{
         Actor, AuditEntry, AuditKind, Block, ConversationKey, Inbound, Level, Outbound, ToolCall, TurnStatus,
@@ -434,8 +434,10 @@ impl Engine {
 /// Asks the model and passes its text on as it comes; a slow reader slows the stream, and no piece is lost.
 async fn stream(brain: &Brain, request: &ModelRequest, sink: &Sink) -> Result<Reply, ModelError> {
     let (pending, fresh) = (Mutex::new(String::new()), Notify::new());
+    let heard = Mutex::new(String::new());
     let mut on_text = |text: &str| {
         pending.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+        heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
         fresh.notify_one();
     };
     let flush = || async {
@@ -444,6 +446,7 @@ async fn stream(brain: &Brain, request: &ModelRequest, sink: &Sink) -> Result<Re
             sink.send(Outbound::Delta { text }).await;
         }
     };
+    let heard = || heard.lock().unwrap_or_else(PoisonError::into_inner);
     let mut chat = std::pin::pin!(brain.model.chat(request, &mut on_text));
     loop {
         tokio::select! {
@@ -451,7 +454,14 @@ async fn stream(brain: &Brain, request: &ModelRequest, sink: &Sink) -> Result<Re
                 flush().await;
                 return answer;
             }
-            () = fresh.notified() => flush().await,
+            () = fresh.notified() => {
+                flush().await;
+                if step::repeats(&heard()) {
+                    tracing::warn!("the model went round in circles and was stopped");
+                    let text = heard().clone();
+                    return Ok(Reply { text, cut: true, ..Reply::default() });
+                }
+            }
         }
     }
 }

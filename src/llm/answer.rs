@@ -31,7 +31,7 @@ impl Answer {
             CallMode::Native => {
                 Reader::Lenient(lenient::Reader::new(known.iter().map(|n| (*n).to_owned()).collect()))
             }
-            CallMode::Constrained => Reader::Constrained(constrained::Reader::default()),
+            CallMode::Constrained | CallMode::Words => Reader::Constrained(constrained::Reader::default()),
         };
         Self { reader, known, reply: Reply::default() }
     }

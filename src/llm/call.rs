@@ -71,6 +71,25 @@ pub(super) fn unpacked(args: &Value) -> Value {
     }
 }
 
+/// Whether `value` is surely meant as a call, though its tool may not exist: a name with its arguments, no more.
+pub(super) fn is_meant(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => !items.is_empty() && items.iter().all(is_meant),
+        Value::Object(map) => match map.get("function") {
+            Some(inner @ Value::Object(_)) => is_meant(inner),
+            _ => {
+                map.get("name").is_some_and(Value::is_string)
+                    && ["arguments", "parameters"].iter().any(|k| map.get(*k).is_some_and(Value::is_object))
+                    && map.keys().all(|k| {
+                        let wrapper = OTHER_KEYS.contains(&k.as_str());
+                        wrapper || matches!(k.as_str(), "name" | "arguments" | "parameters")
+                    })
+            }
+        },
+        _ => false,
+    }
+}
+
 /// Whether a JSON string in `json` is the name of a known tool.
 pub(super) fn mentions(json: &str, known: &[String]) -> bool {
     known.iter().any(|name| json.contains(&format!("\"{name}\"")))
@@ -136,6 +155,10 @@ mod tests {
         ] {
             assert_eq!(calls_in(&value, &known, false), None, "{value}");
         }
+        assert!(is_meant(&json!([{"name": "reboot", "arguments": {}}])));
+        assert!(is_meant(&json!({"id": "c", "function": {"name": "reboot", "parameters": {}}})));
+        assert!(!is_meant(&json!({"name": "web", "arguments": {}, "image": "nginx"})));
+        assert!(!is_meant(&json!({"name": "web", "arguments": "-v"})) && !is_meant(&json!([])));
         let marked = calls_in(&json!({"id": "c1", "name": "reboot"}), &known, true).unwrap();
         assert_eq!(marked, [ModelCall { id: Some("c1".into()), name: "reboot".into(), args: json!({}) }]);
     }

@@ -11,7 +11,7 @@ use super::{
     lenient::{self, Found},
 };
 use crate::{
-    agent::port::{Message, ModelCall},
+    agent::port::{CallMode, Message, ModelCall, ModelRequest},
     domain::{Param, ParamKind, ToolSpec},
 };
 
@@ -25,7 +25,7 @@ const EXAMPLES: usize = 5;
 pub fn schema(tools: &[ToolSpec]) -> Value {
     let mut kinds: Vec<(Value, Vec<&str>)> = vec![];
     for tool in tools {
-        let params = without_help(tool.schema());
+        let params = forced(tool);
         match kinds.iter_mut().find(|(kind, _)| *kind == params) {
             Some((_, names)) => names.push(tool.name),
             None => kinds.push((params, vec![tool.name])),
@@ -37,6 +37,11 @@ pub fn schema(tools: &[ToolSpec]) -> Value {
     json!({"anyOf": variants})
 }
 
+/// The tools that the schema leaves.
+pub fn offered(mode: CallMode, request: &ModelRequest) -> &[ToolSpec] {
+    if mode == CallMode::Words { &[] } else { &request.tools }
+}
+
 fn variant(names: &[&str], params: Value) -> Value {
     json!({
         "type": "object",
@@ -45,11 +50,15 @@ fn variant(names: &[&str], params: Value) -> Value {
     })
 }
 
-fn without_help(mut schema: Value) -> Value {
-    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        for (_, property) in properties.iter_mut() {
-            if let Some(property) = property.as_object_mut() {
-                property.remove("description");
+/// The parameters' schema without help, which the instructions give, and with a span of time held to its form.
+fn forced(tool: &ToolSpec) -> Value {
+    let mut schema = tool.schema();
+    for param in &tool.params {
+        let property = schema.get_mut("properties").and_then(|p| p.get_mut(param.name));
+        if let Some(property) = property.and_then(Value::as_object_mut) {
+            property.remove("description");
+            if param.kind == ParamKind::Duration {
+                property.insert("pattern".into(), "^[1-9][0-9]{0,3}[smh]$".into());
             }
         }
     }
@@ -61,17 +70,20 @@ pub fn instructions(tools: &[ToolSpec]) -> String {
     let mut text = String::from(
         "Answer with one JSON object and nothing else: {\"name\":TOOL,\"params\":{…}} calls a tool, \
          {\"name\":\"none\",\"params\":{\"text\":…}} says text to the person. Take ids from the conversation, \
-         never from the examples. Tools:\n",
+         never from the examples; leave out what nobody asked for. Tools:\n",
     );
     for tool in tools {
         let params: Vec<_> = tool.params.iter().map(signature).collect();
         writeln!(text, "{}({}): {}", tool.name, params.join(", "), tool.summary).unwrap_or_default();
     }
     text.push_str("Examples:\n");
-    for tool in pick(tools) {
-        let given: Vec<_> = tool.params.iter().map(|p| format!("{} {}", p.name, plain(&sample(p)))).collect();
-        let with = if given.is_empty() { String::new() } else { format!(" ({})", given.join(", ")) };
-        let params: Map<_, _> = tool.params.iter().map(|p| (p.name.to_owned(), sample(p))).collect();
+    for (n, tool) in pick(tools).into_iter().enumerate() {
+        // Optional ones mostly stay out: a small model copies what it sees into calls where nobody asked for it.
+        let shown = |p: &&Param| p.required || (n % 2 == 1 && p.kind == ParamKind::Service);
+        let params: Map<_, _> =
+            tool.params.iter().filter(shown).map(|p| (p.name.to_owned(), sample(p, n))).collect();
+        let given: Vec<_> = params.values().map(plain).collect();
+        let with = if given.is_empty() { String::new() } else { format!(", {}", given.join(", ")) };
         let answer = json!({"name": tool.name, "params": params});
         writeln!(text, "{}{with} -> {answer}", tool.summary.trim_end_matches('.')).unwrap_or_default();
     }
@@ -100,19 +112,24 @@ fn signature(param: &Param) -> String {
     let optional = if param.required { "" } else { "?" };
     let kind = match param.kind {
         ParamKind::Integer { min, max } => format!(": {min}..{max}"),
-        ParamKind::Duration => ": e.g. 15m".into(),
+        ParamKind::Duration => ": like 15m or 2h".into(),
         ParamKind::Customer | ParamKind::Service | ParamKind::Text => String::new(),
     };
     format!("{}{optional}{kind}", param.name)
 }
 
-fn sample(param: &Param) -> Value {
+/// A value for the n-th example: each has its own, so that a model learns to copy from the question; none of them is
+/// likely to exist.
+fn sample(param: &Param, n: usize) -> Value {
+    let number = 31 + 17 * n;
     match param.kind {
-        ParamKind::Customer => "C".into(),
-        ParamKind::Service => "S".into(),
-        ParamKind::Text => "T".into(),
-        ParamKind::Integer { min, max } => 20.clamp(min, max.max(min)).into(),
-        ParamKind::Duration => "15m".into(),
+        ParamKind::Customer => format!("90{number}").into(),
+        ParamKind::Service => format!("S{number}").into(),
+        ParamKind::Text => format!("T{number}").into(),
+        ParamKind::Integer { min, max } => {
+            i64::try_from(number).unwrap_or(max).clamp(min, max.max(min)).into()
+        }
+        ParamKind::Duration => format!("{number}m").into(),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::call::{calls_in, close_json, mentions};
+use super::call::{calls_in, close_json, is_meant, mentions};
 use crate::agent::port::ModelCall;
 
 /// What was read out of a text.
@@ -18,7 +18,7 @@ pub struct Found {
     pub thinking: String,
     /// The calls, in order.
     pub calls: Vec<ModelCall>,
-    /// There was a marked call that cannot be read.
+    /// There was a call that is of no use: marked and unreadable, or unmarked and of no known tool.
     pub lost: bool,
 }
 
@@ -260,6 +260,7 @@ impl Reader {
         match json.end {
             JsonEnd::Whole => match self.calls(&json.values, false) {
                 Some(calls) => Step::Calls(json.used, calls),
+                None if json.values.iter().all(is_meant) => Step::Lost(json.used),
                 None => Step::Prose(json.used),
             },
             JsonEnd::Open if !end => Step::Wait,
@@ -305,6 +306,7 @@ impl Reader {
                 let used = head.len() + blanks + json.used + FENCE.len();
                 match self.calls(&json.values, false) {
                     Some(calls) => Step::Calls(used, calls),
+                    None if json.values.iter().all(is_meant) => Step::Lost(used),
                     None => Step::Prose(used),
                 }
             }

@@ -67,6 +67,9 @@ fn table() -> Vec<(String, &'static str, Vec<ModelCall>, bool)> {
             vec![call("reboot", json!({}))],
             false,
         ),
+        // Meant as a call of a tool that is not there: nothing to show, and better asked again under a schema.
+        (r#"{"name": "reboot", "arguments": {}}"#.into(), "", vec![], true),
+        ("```json\n{\"name\": \"reboot\", \"arguments\": {}}\n```".into(), "", vec![], true),
         // Marked and unreadable: lost.
         ("<tool_call>{name: restart}</tool_call>".into(), "", vec![], true),
         ("<tool_call>restart it</tool_call> so".into(), "so", vec![], true),
@@ -81,7 +84,7 @@ fn prose() -> Vec<&'static str> {
     vec![
         "Customer 19's web is unhealthy: `GET /` answers 500.",
         "käse ☃ 日本 👍",
-        r#"{"name": "reboot", "arguments": {}}"#,
+        r#"{"name": "web", "image": "nginx"}"#,
         r#"{"status": "ok", "restarts": 3}"#,
         "{\n  \"status\": \"ok\"\n}\nis what it says",
         "{{ template }}",

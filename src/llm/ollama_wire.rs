@@ -76,10 +76,10 @@ impl<'a> Body<'a> {
                 body.messages = request.messages.iter().map(message).collect();
                 body.tools = request.tools.iter().map(tool).collect();
             }
-            CallMode::Constrained => {
+            mode @ (CallMode::Constrained | CallMode::Words) => {
                 let messages = constrained::messages(&request.messages, &request.tools);
                 body.messages = messages.iter().map(message).collect();
-                let schema = schema(constrained::schema(&request.tools));
+                let schema = schema(constrained::schema(constrained::offered(mode, request)));
                 body.format =
                     Some(FormatType::StructuredJson(Box::new(JsonStructure::new_for_schema(schema))));
             }

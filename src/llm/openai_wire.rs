@@ -36,11 +36,15 @@ pub(super) fn body(settings: &Settings, request: &ModelRequest, quiet: bool) -> 
                 body["parallel_tool_calls"] = true.into();
             }
         }
-        CallMode::Constrained => {
+        mode @ (CallMode::Constrained | CallMode::Words) => {
             body["messages"] = messages(&constrained::messages(&request.messages, &request.tools));
-            let schema = constrained::schema(&request.tools);
+            let schema = constrained::schema(constrained::offered(mode, request));
             body["response_format"] =
                 json!({"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}});
+            if mode == CallMode::Words {
+                // Without it the models that need this mode go round in circles; Ollama has such a penalty by default.
+                body["frequency_penalty"] = 0.3.into();
+            }
         }
     }
     body

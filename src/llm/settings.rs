@@ -105,6 +105,7 @@ impl Settings {
         }
         match self.constrained {
             Constrained::Auto => request.mode,
+            Constrained::Always if request.mode == CallMode::Words => CallMode::Words,
             Constrained::Always => CallMode::Constrained,
             Constrained::Never => CallMode::Native,
         }

@@ -136,7 +136,7 @@ fn unaimed(since: &[String], call: &ResolvedCall, names: &Names) -> Naming {
         None => Naming::Named,
         Some(_) => Naming::NotNamed {
             ask: format!(
-                "Text from outside was read, so I offer `{}` only for what you name yourself. What exactly do you mean?",
+                "I offer `{}` only for what you name yourself. What exactly do you mean?",
                 call.call.tool
             ),
         },
@@ -149,10 +149,7 @@ fn question(
     service: Option<&ServiceName>,
     customer_named: bool,
 ) -> String {
-    let why = format!(
-        "Text from outside was read, so I offer `{}` only for what you name yourself",
-        call.call.tool
-    );
+    let why = format!("I offer `{}` only for what you name yourself", call.call.tool);
     match (customer_named, service) {
         (false, _) => {
             format!("{why}. Which customer do you mean, and which service? Name both in your own words.")

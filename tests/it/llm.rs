@@ -116,6 +116,7 @@ async fn every_failure_has_its_own_error() {
         (error(302, ""), |e| matches!(e, ModelError::Refused(t) if t.contains("redirect"))),
         (error(200, page), |e| matches!(e, ModelError::Broken(_))),
         (error(200, ""), |e| matches!(e, ModelError::Broken(_))),
+        (Say::TextAsCall(r#"{"name": "reboot", "arguments": {}}"#.into()), |e| *e == ModelError::Swallowed),
         (Say::Swallowed, |e| *e == ModelError::Swallowed),
         (Say::Cut, |e| matches!(e, ModelError::Broken(_))),
         (
@@ -349,6 +350,17 @@ async fn another_server_is_recognised() {
     }
 }
 
+#[tokio::test]
+async fn a_web_page_that_answers_200_is_recognised() {
+    for dialect in DIALECTS {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html".into();
+        let page = Say::Raw { head, pieces: vec![b"<html>\nwelcome\n".to_vec()], whole: true };
+        let server = FakeModel::start(vec![page]).await;
+        let error = chat(&connect(dialect, &server.url), &ask("?")).await.0.unwrap_err();
+        assert!(matches!(&error, ModelError::Refused(t) if t.contains("[model] url")), "{error:?}");
+    }
+}
+
 fn core_tools() -> Vec<ToolSpec> {
     let customer = || param("customer_id", ParamKind::Customer, true, "customer id or name");
     let service = || param("service", ParamKind::Service, false, "one service; all if absent");
@@ -520,7 +532,9 @@ async fn a_real_server_answers_and_calls() {
 
 async fn real_model(dialect: Dialect, url: &str) {
     let slow = Duration::from_secs(120);
-    let model = llm::connect(Settings { first_token: slow, idle: slow, ..settings(dialect, url) }).unwrap();
+    let model =
+        llm::connect(Settings { first_token: slow, idle: slow, max_tokens: 64, ..settings(dialect, url) })
+            .unwrap();
     assert_eq!(model.warm().await.unwrap().context, Some(8192));
     for mode in [CallMode::Native, CallMode::Constrained] {
         let mut request = ModelRequest { mode, ..ask("restart customer 7") };
