@@ -352,3 +352,6 @@ pub fn sentence(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;
