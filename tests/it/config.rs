@@ -306,3 +306,26 @@ fn the_state_folder_is_searched_in_order() {
     let none = parse(Path::new("c"), "", &Env::default()).unwrap_err().to_string();
     assert!(none.contains("state_dir: is missing; $HOME is not set"), "{none}");
 }
+
+#[test]
+fn the_examples_rules_hold_against_the_tools_of_this_build() {
+    let example =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml.example")).unwrap();
+    let (_, rules) = example.split_once("#[[policy.rule]]").unwrap();
+    let (rules, _) = rules.split_once("# --- The daemon").unwrap();
+    let bare: Vec<_> = rules.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
+    let config = read(&format!("[[policy.rule]]\n{}", bare.join("\n"))).unwrap();
+    assert_eq!(config.policy.rules.len(), 2);
+    let registry = opsbot::app::backends(&config, None).unwrap().registry;
+    let file = Path::new("config.toml");
+    let (policy, warnings) =
+        opsbot::app::policy(&config, file, registry.specs()).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(warnings, Vec::<String>::new());
+    let ids: Vec<_> = policy.rules().iter().map(|r| r.id.as_str()).collect();
+    assert_eq!(ids, ["gold-needs-two", "weekend-freeze"]);
+    // They have teeth: a false example stops the start.
+    let wrong = bare.join("\n").replace("with tier=gold", "with tier=tin");
+    let config = read(&format!("[[policy.rule]]\n{wrong}")).unwrap();
+    let error = opsbot::app::policy(&config, file, registry.specs()).unwrap_err();
+    assert!(format!("{error:?}").contains("does not match the rule"), "{error:?}");
+}

@@ -64,7 +64,7 @@ async fn every_way_of_calling_leads_to_the_same_answer() {
             assert_eq!(requests.len(), first.len() + 1, "{name}");
             let forced = |r: &Value| r.get("format").is_some() || r.get("response_format").is_some();
             let forms: Vec<_> = requests.iter().map(forced).collect();
-            assert_eq!(forms[0], false, "{name}");
+            assert!(!forms[0], "{name}");
             assert_eq!(forms[1], retried, "{name}: a lost call is asked for again under a schema");
             assert_eq!(world.audit().await.len(), 1, "{name}: one read");
         }

@@ -19,7 +19,7 @@ fn into(owner: &str, person: &str, text: &str) -> Inbound {
 #[tokio::test]
 async fn a_freeze_holds_for_everybody_until_an_admin_lifts_it() {
     let script = |_: &serde_json::Value, n: usize| {
-        if n % 2 == 0 { restart("19", "web") } else { text("Frozen, sorry.") }
+        if n.is_multiple_of(2) { restart("19", "web") } else { text("Frozen, sorry.") }
     };
     let setup = Setup { on_disk: true, ..Setup::default() };
     let mut world = World::start(setup, Some(FakeModel::answering(script).await)).await;
@@ -133,17 +133,8 @@ async fn a_conversation_takes_turns_and_refuses_past_its_limit() {
     let first = world.begin(inbound("anna", "/check_up 19"));
     world.site.until(|s| s.entered == 1).await;
     let second = world.begin(inbound("anna", "/get_health_score 7"));
-    while world.engine.store().inbox_open().await.unwrap().len() < 2 {
-        tokio::task::yield_now().await;
-    }
-    // The second is in its place once it has said so; a third finds no room.
-    let third = loop {
-        let t = world.begin(inbound("anna", "/get_health_score 12"));
-        match tokio::time::timeout(Duration::from_millis(200), t).await {
-            Ok(t) => break t.unwrap(),
-            Err(_) => panic!("the third waits"),
-        }
-    };
+    while !world.say("anna", "/status").await.shown().contains(r#"["running","2"]"#) {}
+    let third = world.say("anna", "/get_health_score 12").await;
     third.ended(TurnStatus::Failed).has("already waiting");
     assert_eq!(world.site.read(|s| s.entered), 1, "the second waits for the first");
     // Steering needs no place.
@@ -163,13 +154,8 @@ async fn a_stop_reaches_what_waits_too() {
     let first = world.begin(inbound("anna", "/check_up 19"));
     world.site.until(|s| s.entered == 1).await;
     let second = world.begin(inbound("anna", "/get_health_score 7"));
-    let mut stopped = String::new();
-    while !stopped.contains("Stopping 2") {
-        let rows = world.say("anna", "/status").await.shown();
-        if rows.contains(r#"["running","2"]"#) {
-            stopped = world.say("anna", "/stop").await.shown();
-        }
-    }
+    while !world.say("anna", "/status").await.shown().contains(r#"["running","2"]"#) {}
+    world.say("anna", "/stop").await.ended(TurnStatus::Answered).has("Stopping 2");
     first.await.unwrap().ended(TurnStatus::Stopped);
     second.await.unwrap().ended(TurnStatus::Stopped);
     assert_eq!(world.site.read(|s| (s.entered, s.dropped)), (1, 1), "the second never began");
