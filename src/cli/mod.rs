@@ -61,7 +61,7 @@ fn fail(failure: &Failure) -> ExitCode {
 async fn dispatch(args: Args) -> Result<u8, Failure> {
     let env = Env::of_process();
     if let Command::Config { what: ConfigCommand::Check } = &args.command {
-        return inspect::config_check(args.config.as_deref(), &env);
+        return inspect::config_check(args.config.as_deref(), &env, args.json);
     }
     if let Command::Doctor = &args.command {
         return doctor::run(args.config.as_deref(), &env, style(args.json)).await;

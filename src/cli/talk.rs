@@ -41,7 +41,8 @@ pub(super) async fn ask(context: Context, text: String, conversation: Option<Str
 
 /// Holds a conversation.
 pub(super) async fn chat(context: Context, conversation: &str, new: bool) -> Result<u8, Failure> {
-    let reached = reach::reach(&context).await?;
+    let mut reached = reach::reach(&context).await?;
+    reached.share(&reach::socket(&context));
     let conversation = if new { fresh() } else { conversation.to_owned() };
     if let Some(brain) = reached.app().and_then(|a| a.engine.brain()).cloned() {
         // Loading takes seconds to minutes: it goes on while the person types. A failure shows with the first question.
