@@ -39,7 +39,11 @@ pub fn nearest(text: &str, specs: &[ToolSpec], directory: &Directory) -> Vec<Str
         .iter()
         .map(|(spec, tool)| {
             let hits = tool.iter().filter(|w| words.contains(w));
-            let said: f64 = hits.map(|w| 1.0 / spread.get(w.as_str()).copied().unwrap_or(1) as f64).sum();
+            let rare: f64 = hits.map(|w| 1.0 / spread.get(w.as_str()).copied().unwrap_or(1) as f64).sum();
+            // A word of the command's own name says more than one of its description.
+            let name = self::words(&spec.name.replace('_', " "));
+            let said =
+                rare + 0.5 * name.iter().filter(|w| tool.contains(w) && words.contains(w)).count() as f64;
             let wants_customer = spec.params.iter().any(|p| p.kind == ParamKind::Customer);
             let fit = if wants_customer == customer.is_some() { 0.2 } else { 0.0 };
             let first_look = if spec.name == "check_up" && customer.is_some() { 0.15 } else { 0.0 };
@@ -131,6 +135,7 @@ mod tests {
         let s = Param { name: "service", kind: ParamKind::Service, required: false, help: "" };
         [
             ("check_up", "Find out what is wrong with a customer", vec![c.clone()]),
+            ("get_container_status", "State, health, restarts of containers", vec![c.clone(), s.clone()]),
             ("list_customers", "List all customers", vec![]),
             ("get_recent_logs", "Last log lines of a customer", vec![c.clone(), s.clone()]),
             ("restart_container", "Restart one service or the whole stack", vec![c, s]),
@@ -155,6 +160,7 @@ mod tests {
             ("restart the web of nordwind bakery", "/restart_container 19 web"),
             ("show me Acme's logs", "/get_recent_logs 7"),
             ("which customers are there", "/list_customers"),
+            ("restart its web container", "/restart_container <customer_id> [service]"),
             ("restart something", "/restart_container <customer_id> [service]"),
             ("restarting web of 19 please", "/restart_container 19 web"),
         ];
