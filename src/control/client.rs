@@ -15,6 +15,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, WriteHalf},
     net::UnixStream,
     sync::mpsc,
+    task::AbortHandle,
 };
 use tokio_util::codec::{FramedRead, FramedWrite, LinesCodec};
 
@@ -31,6 +32,14 @@ pub struct Client {
     out: tokio::sync::Mutex<FramedWrite<WriteHalf<Box<dyn Wire>>, LinesCodec>>,
     waiting: Waiting,
     next: AtomicU64,
+    dispatch: AbortHandle,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // The task holds the other half of the stream, which would keep the connection open for ever.
+        self.dispatch.abort();
+    }
 }
 
 impl std::fmt::Debug for Client {
@@ -53,9 +62,9 @@ impl Client {
         let (reading, writing) = tokio::io::split(Box::new(stream) as Box<dyn Wire>);
         let waiting: Waiting = Arc::new(Mutex::new(Some(BTreeMap::new())));
         let lines = FramedRead::new(reading, LinesCodec::new_with_max_length(16 * LINE_LIMIT));
-        tokio::spawn(dispatch(lines, waiting.clone()));
+        let dispatch = tokio::spawn(dispatch(lines, waiting.clone())).abort_handle();
         let out = tokio::sync::Mutex::new(FramedWrite::new(writing, LinesCodec::new()));
-        Self { out, waiting, next: AtomicU64::new(1) }
+        Self { out, waiting, next: AtomicU64::new(1), dispatch }
     }
 
     /// Asks; the events end with `Done`, also when the connection breaks.

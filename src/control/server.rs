@@ -17,9 +17,8 @@ use tokio_util::{
 use super::{Frame, Op, People, Request, protocol};
 use crate::{
     domain::{Actor, Block, ConversationKey, Inbound, Level, Outbound, Role, TurnStatus},
-    engine::{Engine, Scope, Sink},
+    engine::{Engine, Scope, Sink, StoreError},
     runtime::clock,
-    store::StoreError,
 };
 
 const OPEN_REQUESTS: usize = 16;
@@ -80,12 +79,17 @@ where
     async move {
         let writer = tokio::spawn(write(FramedWrite::new(writing, LinesCodec::new()), frames));
         let open = Arc::new(Semaphore::new(OPEN_REQUESTS));
+        let left = CancellationToken::new();
         loop {
             let line = tokio::select! {
                 line = lines.next() => line,
-                () = stop.cancelled() => None,
+                () = stop.cancelled() => break,
             };
-            let Some(line) = line else { break };
+            let Some(line) = line else {
+                // Nothing may be written for a long while, so a broken pipe would tell too late.
+                left.cancel();
+                break;
+            };
             let request = match line.map_err(|e| e.to_string()).and_then(|l| read(&l)) {
                 Ok(request) => request,
                 Err(why) => {
@@ -98,8 +102,9 @@ where
                 continue;
             };
             let (engine, actor, to_writer) = (engine.clone(), actor.clone(), to_writer.clone());
+            let left = left.clone();
             tokio::spawn(async move {
-                handle(request, engine, actor, to_writer).await;
+                handle(request, engine, actor, (to_writer, left)).await;
                 drop(place);
             });
         }
@@ -133,9 +138,14 @@ async fn refuse(to: &mpsc::Sender<Frame>, id: u64, text: &str) {
     }
 }
 
-async fn handle(request: Request, engine: Engine, actor: Actor, to_writer: mpsc::Sender<Frame>) {
+async fn handle(
+    request: Request,
+    engine: Engine,
+    actor: Actor,
+    (to_writer, left): (mpsc::Sender<Frame>, CancellationToken),
+) {
     let (to_client, mut events) = mpsc::channel(64);
-    let sink = Sink::new(to_client, engine.redactor());
+    let sink = Sink::new(to_client, engine.redactor()).until(left);
     let id = request.id;
     let forward = async move {
         while let Some(event) = events.recv().await {
@@ -183,6 +193,9 @@ async fn simple(op: Op, engine: &Engine, actor: &Actor, sink: &Sink) -> Result<T
             let conversation = key(actor, &conversation);
             for (id, block, _) in engine.store().outbox_take(&conversation).await? {
                 sink.block(block).await;
+                if sink.is_gone() {
+                    break;
+                }
                 engine.store().outbox_done(id, clock::now()).await?;
             }
             Ok(TurnStatus::Answered)

@@ -89,6 +89,9 @@ impl Engine {
         sink: &Sink,
     ) -> Result<TurnStatus, StoreError> {
         let Some(id) = self.which(id, sink).await? else { return Ok(TurnStatus::Failed) };
+        if self.turns_away(sink).await {
+            return Ok(TurnStatus::Failed);
+        }
         let now = clock::now();
         let audit =
             |after: &Approval, ruling: &Ruling| self.ruling_entries(after, ruling, (actor, verb), now);
@@ -310,21 +313,15 @@ impl Engine {
     /// The store's.
     pub async fn recover(&self) -> Result<usize, StoreError> {
         let now = clock::now();
-        let changed = self.store().recover(now).await?;
-        for approval in &changed {
-            if approval.state == CardState::Unknown {
-                tracing::warn!(id = %approval.id, "a write had begun when the daemon ended: verify it by hand");
-                let text = format!(
-                    "{}: it had begun when OpsBot ended; whether it took effect is unknown, verify it.",
-                    calls(approval)
-                );
-                let rows = [self.outcome_row(&text, approval, true)];
-                self.store().commit_turn(&approval.conversation, &rows, vec![], None).await?;
-                self.store()
-                    .outbox_put(&approval.conversation, &Block::Card(policy::card(approval)), now)
-                    .await?;
-            }
-        }
+        let tell = |approval: &Approval| {
+            tracing::warn!(id = %approval.id, "a write had begun when the daemon ended: verify it by hand");
+            let text = format!(
+                "{}: it had begun when OpsBot ended; whether it took effect is unknown, verify it.",
+                calls(approval)
+            );
+            (self.outcome_row(&text, approval, true), Block::Card(policy::card(approval)))
+        };
+        let changed = self.store().recover(now, &tell).await?;
         for (id, inbound, at) in self.store().inbox_open().await? {
             let text = format!(
                 "OpsBot ended while it worked on your message of {}: \"{}\". Ask again.",

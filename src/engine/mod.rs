@@ -19,6 +19,7 @@ use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use tokio_util::task::TaskTracker;
 
+pub use crate::store::StoreError;
 pub use commands::Command;
 pub use nearest::Directory;
 pub use registry::Registry;
@@ -27,6 +28,7 @@ pub use sink::{Sink, redact_block, redact_value};
 
 use crate::{
     agent::port::{CallMode, Model},
+    domain::Level,
     policy::{Policy, Redactor},
     runtime::Counters,
     spill::SpillStore,
@@ -133,6 +135,16 @@ impl Engine {
     /// What must never be shown.
     pub fn redactor(&self) -> Arc<Redactor> {
         self.0.parts.redactor.clone()
+    }
+
+    /// Says so and gives true once the daemon drains: nothing new may begin then.
+    async fn turns_away(&self, sink: &Sink) -> bool {
+        let draining = self.0.tasks.is_closed();
+        if draining {
+            let text = "OpsBot is stopping and begins nothing new; ask again once it is back.";
+            sink.notice(Level::Warning, text).await;
+        }
+        draining
     }
 
     /// Waits for running turns and writes: first lets them finish, after half of `deadline` stops them. Whether all

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{Block, Level, Outbound, TurnStatus},
@@ -14,12 +15,18 @@ use crate::{
 pub struct Sink {
     to: mpsc::Sender<Outbound>,
     redactor: Arc<Redactor>,
+    left: CancellationToken,
 }
 
 impl Sink {
     /// Sends to `to`; every block is redacted on its way.
     pub fn new(to: mpsc::Sender<Outbound>, redactor: Arc<Redactor>) -> Self {
-        Self { to, redactor }
+        Self { to, redactor, left: CancellationToken::new() }
+    }
+
+    /// The same, for a listener who has gone once `left` fires, whatever can still be written to.
+    pub fn until(self, left: CancellationToken) -> Self {
+        Self { left, ..self }
     }
 
     /// Sends an event and waits for room; a receiver that has gone is fine.
@@ -56,7 +63,7 @@ impl Sink {
 
     /// Whether nobody listens any more.
     pub fn is_gone(&self) -> bool {
-        self.to.is_closed()
+        self.to.is_closed() || self.left.is_cancelled()
     }
 }
 

@@ -77,6 +77,9 @@ impl Engine {
             }
             None => None,
         };
+        if self.turns_away(sink).await {
+            return TurnStatus::Failed;
+        }
         let row = match self.store().inbox_put(inbound, clock::now()).await {
             Ok(row) => row,
             Err(error) => return self.store_broke(&error, sink).await,
@@ -395,7 +398,7 @@ impl Engine {
 
     /// A turn in which the model reads the outcome of a write and goes on from there; silent without a model.
     pub(super) async fn follow_up(&self, conversation: &ConversationKey, actor: &Actor, sink: &Sink) {
-        if self.brain().is_none() {
+        if self.brain().is_none() || self.0.tasks.is_closed() {
             return;
         }
         let Some(place) = self.0.sessions.enter(conversation, self.0.parts.bounds.queue) else { return };

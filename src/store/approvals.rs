@@ -25,6 +25,9 @@ pub struct Finish<'a> {
     pub outbox: Option<&'a Block>,
 }
 
+/// What the people of an approval's conversation are told of it: a row for the history, a block for the outbox.
+pub type Tell<'a> = dyn Fn(&Approval) -> (NewHistory, Block) + Send + Sync + 'a;
+
 /// Fewer digits are no prefix for [`Store::approval_find`].
 const LEAST_DIGITS: usize = 4;
 const FOUND_AT_MOST: i64 = 10;
@@ -190,9 +193,10 @@ impl Store {
     }
 
     /// For the start, before anything else runs: what was executing when the last process died becomes unknown, what
-    /// lapsed becomes expired, both with audit rows; queue rows that were done 7 days ago are forgotten. Gives the
-    /// approvals that changed.
-    pub async fn recover(&self, now: Timestamp) -> Result<Vec<Approval>, StoreError> {
+    /// lapsed becomes expired, both with audit rows; queue rows that were done 7 days ago are forgotten. What `tell`
+    /// makes of each that became unknown goes to history and outbox in the same transaction: a kill now loses neither.
+    /// Gives the approvals that changed.
+    pub async fn recover(&self, now: Timestamp, tell: &Tell<'_>) -> Result<Vec<Approval>, StoreError> {
         let mut tx = self.0.db.begin().await?;
         let mut changed = in_state(&mut tx, CardState::Executing).await?;
         for approval in &mut changed {
@@ -203,6 +207,9 @@ impl Store {
             let summary = format!("card {} was executing when opsbot ended: unknown, verify", approval.id);
             let entry = entry(approval, now, AuditKind::Daemon, None, summary);
             self.append_audit(&mut tx, &entry).await?;
+            let (row, block) = tell(approval);
+            history::append(&mut tx, &approval.conversation, &[row]).await?;
+            queue::outbox_add(&mut tx, &approval.conversation, &block, now).await?;
         }
         changed.extend(self.expire_in(&mut tx, now).await?);
         queue::prune(&mut tx, now).await?;

@@ -29,7 +29,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use approvals::Finish;
+pub use approvals::{Finish, Tell};
 pub use audit::{AuditReport, Completeness};
 pub use error::StoreError;
 pub use health::StoreHealth;

@@ -1,6 +1,6 @@
 //! Docker, the inventory and the tools on them: on real containers, and on engines that misbehave.
 
-mod boxes;
+pub mod boxes;
 mod fake;
 mod faults;
 mod real;

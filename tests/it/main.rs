@@ -10,6 +10,7 @@
 mod architecture;
 mod config;
 mod console;
+mod daemon;
 mod docker;
 mod fake;
 mod http;

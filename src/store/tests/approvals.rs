@@ -188,11 +188,14 @@ async fn a_new_start_knows_what_ran_and_what_lapsed() {
     decide(&store, 1, Ruling::Execute, "ben", 10).await;
     drop(store);
     let store = open(dir.path()).await;
-    let changed = store.recover(at(100)).await.unwrap();
+    let changed = store.recover(at(100), &unknown).await.unwrap();
     let states: Vec<_> = changed.iter().map(|a| (a.id, a.state)).collect();
     let [one, two] = [1, 2].map(ApprovalId::from_bits);
     assert_eq!(states, [(one, CardState::Unknown), (two, CardState::Expired)]);
-    assert!(store.recover(at(100)).await.unwrap().is_empty());
+    let told = store.outbox_take(&changed[0].conversation).await.unwrap();
+    assert_eq!(told.iter().map(|t| &t.1).collect::<Vec<_>>(), [&Block::text(one.to_string())]);
+    assert_eq!(store.history(&changed[0].conversation).await.unwrap().len(), 1);
+    assert!(store.recover(at(100), &unknown).await.unwrap().is_empty());
     let finish = store.approval_finish(one, done(CardState::Done, &[], None), at(101)).await;
     assert!(matches!(finish, Err(StoreError::WrongState { .. })), "never done by itself: {finish:?}");
     let tail = store.audit_tail(2).await.unwrap();

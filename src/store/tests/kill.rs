@@ -17,7 +17,7 @@ const ROUNDS: usize = 6;
 async fn child() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let store = open(Path::new(&dir)).await;
-    store.recover(at(0)).await.unwrap();
+    store.recover(at(0), &unknown).await.unwrap();
     let decided = |_: &Approval, _: &Ruling| {
         vec![entry(AuditKind::Decided, "yes"), entry(AuditKind::WriteBegins, "now")]
     };
@@ -97,7 +97,7 @@ async fn what_was_acknowledged_survives_a_kill() {
         assert!(rows == kept || rows == kept + 1, "{rows} rows, {kept} of them acknowledged");
         rows_before += rows;
         assert!(store.audit_verify(&[]).await.unwrap().integrity);
-        let unknown = store.recover(at(10)).await.unwrap();
+        let unknown = store.recover(at(10), &unknown).await.unwrap();
         assert!(unknown.len() <= 1, "one write at a time was running: {unknown:?}");
         assert!(unknown.iter().all(|a| a.state == CardState::Unknown));
         store.close().await.unwrap();

@@ -15,8 +15,8 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use super::{AuditKey, DB_FILE, NewHistory, Store, db};
 use crate::{
     domain::{
-        Actor, ApprovalId, AuditEntry, AuditKind, CardState, ChannelKind, ConversationKey, Inbound, Origin,
-        PersonName, Risk, Role,
+        Actor, ApprovalId, AuditEntry, AuditKind, Block, CardState, ChannelKind, ConversationKey, Inbound,
+        Origin, PersonName, Risk, Role,
     },
     policy::Approval,
 };
@@ -64,6 +64,11 @@ fn entry(kind: AuditKind, summary: &str) -> AuditEntry {
         summary: summary.to_owned(),
         detail: json!({"tool": "restart_container", "args": {"service": "web", "customer_id": "19"}}),
     }
+}
+
+/// What is told of a write that nobody saw the end of.
+fn unknown(approval: &Approval) -> (NewHistory, Block) {
+    (user("verify"), Block::text(approval.id.to_string()))
 }
 
 fn user(text: &str) -> NewHistory {

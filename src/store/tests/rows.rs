@@ -21,7 +21,7 @@ async fn inbox_rows_stay_until_done_and_over_a_restart() {
     assert_eq!(store.inbox_open().await.unwrap(), [(second, inbound("two \u{0} ä"), at(2))]);
     let next = store.inbox_put(&inbound("four"), at(6)).await.unwrap();
     assert!(next > third);
-    store.recover(at(5) + jiff::SignedDuration::from_hours(7 * 24)).await.unwrap();
+    store.recover(at(5) + jiff::SignedDuration::from_hours(7 * 24), &unknown).await.unwrap();
     assert_eq!(store.inbox_open().await.unwrap().len(), 2);
     let mut conn = raw(dir.path()).await;
     let kept: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox").fetch_one(&mut conn).await.unwrap();

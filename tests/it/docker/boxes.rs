@@ -27,8 +27,8 @@ pub struct Make<'a> {
 
 /// Containers of one customer with a random id.
 pub struct Boxes {
-    docker: Docker,
-    url: String,
+    pub docker: Docker,
+    pub url: String,
     pub customer: String,
     made: tokio::sync::Mutex<Vec<ContainerRef>>,
 }

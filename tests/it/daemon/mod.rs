@@ -1,0 +1,9 @@
+//! The real program on real containers: its exit codes, its daemon, its terminal, its faults, and what a kill leaves.
+
+mod ask;
+mod chat;
+mod faults;
+mod house;
+mod kill;
+mod socket;
+mod stop;
