@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::{Args, Customer, CustomerId, ParamKind, ServiceName, ToolCall, ToolSpec},
+    domain::{Args, Customer, CustomerId, ParamKind, Risk, ServiceName, ToolCall, ToolSpec},
     engine::commands,
 };
 
@@ -38,16 +38,17 @@ pub fn nearest(text: &str, specs: &[ToolSpec], directory: &Directory) -> Vec<Str
     let mut scored: Vec<(f64, &ToolSpec)> = vocabulary
         .iter()
         .map(|(spec, tool)| {
-            let hits = tool.iter().filter(|w| words.contains(w));
-            let rare: f64 = hits.map(|w| 1.0 / spread.get(w.as_str()).copied().unwrap_or(1) as f64).sum();
-            // A word of the command's own name says more than one of its description.
+            let weigh = |w: &String| 1.0 / spread.get(w.as_str()).copied().unwrap_or(1) as f64;
+            let hit = |w: &&String| tool.contains(*w) && words.contains(*w);
+            // A word of the command's own name counts twice: it says more than one of its description.
             let name = self::words(&spec.name.replace('_', " "));
-            let said =
-                rare + 0.5 * name.iter().filter(|w| tool.contains(w) && words.contains(w)).count() as f64;
+            let said: f64 = tool.iter().chain(&name).filter(hit).map(weigh).sum();
             let wants_customer = spec.params.iter().any(|p| p.kind == ParamKind::Customer);
             let fit = if wants_customer == customer.is_some() { 0.2 } else { 0.0 };
             let first_look = if spec.name == "check_up" && customer.is_some() { 0.15 } else { 0.0 };
-            let counts = said > 0.0 || first_look > 0.0;
+            // What is always refused is named only to who asks for that very thing.
+            let enough = if spec.floor == Risk::Blocked { said >= 1.0 } else { said > 0.0 };
+            let counts = enough || first_look > 0.0;
             (if counts { said + fit + first_look } else { 0.0 }, *spec)
         })
         .filter(|(score, _)| *score > 0.0)
@@ -114,7 +115,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{Param, Risk};
+    use crate::domain::Param;
 
     fn directory() -> Directory {
         let customer = |id: &str, name: &str| Customer {
