@@ -66,9 +66,11 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
     if let Command::Doctor = &args.command {
         return doctor::run(args.config.as_deref(), &env, style(args.json)).await;
     }
-    let (config, source) =
-        config::load(args.config.as_deref(), &env).map_err(|e| Failure::config(e.to_string()))?;
     let daemon = matches!(args.command, Command::Run { .. });
+    // Whoever talks to the daemon need not be able to read its secrets; `reach` reads them when no daemon runs.
+    let read_as = if daemon { env.clone() } else { env.clone().without_secrets() };
+    let (config, source) =
+        config::load(args.config.as_deref(), &read_as).map_err(|e| Failure::config(e.to_string()))?;
     let format = match &args.command {
         Command::Run { log: Some(format) } => *format,
         Command::Run { log: None } if config.log.format == config::LogFormat::Json => trace::LogFormat::Json,

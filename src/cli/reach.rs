@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use crate::{
     app::{self, App, Failure},
+    config,
     control::{Client, serve, server},
 };
 
@@ -112,7 +113,9 @@ pub(super) async fn reach(context: &Context) -> Result<Reached, Failure> {
                 )));
             }
         }
-        match app::open(&context.config, &context.source.path, &context.env).await {
+        let (config, source) = config::load(Some(&context.source.path), &context.env)
+            .map_err(|e| Failure::config(e.to_string()))?;
+        match app::open(&config, &source.path, &context.env).await {
             Ok(app) => return Ok(here(app)),
             Err(failure) if failure.busy && watch.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
             Err(failure) => return Err(failure),
