@@ -113,8 +113,9 @@ pub(super) async fn reach(context: &Context) -> Result<Reached, Failure> {
                 )));
             }
         }
-        let (config, source) = config::load(Some(&context.source.path), &context.env)
-            .map_err(|e| Failure::config(e.to_string()))?;
+        let (config, source) = config::load(Some(&context.source.path), &context.env).map_err(|e| {
+            Failure::config(format!("no daemon answers, so this process needs all of it: {e}"))
+        })?;
         match app::open(&config, &source.path, &context.env).await {
             Ok(app) => return Ok(here(app)),
             Err(failure) if failure.busy && watch.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
