@@ -17,9 +17,8 @@ use tokio_util::{
 use super::{Frame, Op, People, Request, protocol};
 use crate::{
     domain::{Actor, Block, ConversationKey, Inbound, Level, Outbound, Role, TurnStatus},
-    engine::{Engine, Scope, Sink},
+    engine::{Engine, Scope, Sink, StoreError},
     runtime::clock,
-    store::StoreError,
 };
 
 const OPEN_REQUESTS: usize = 16;

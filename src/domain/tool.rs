@@ -320,6 +320,12 @@ pub enum ToolError {
     /// It ran and failed.
     #[error("{0}")]
     Failed(String),
+    /// It broke while it ran: a bug. What it did by then is not known.
+    #[error("{tool} broke while it ran; please report it with the log")]
+    Broke {
+        /// Which tool.
+        tool: String,
+    },
 }
 
 fn known_list(known: &[String]) -> String {

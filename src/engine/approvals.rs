@@ -10,7 +10,7 @@ use crate::{
     agent::{Remembered, RowKind, port::Message, step},
     domain::{
         Actor, ApprovalId, AuditEntry, AuditKind, Block, CardState, ConversationKey, Level, Outbound,
-        Outcome, ResolvedCall, TurnStatus, tool::hex,
+        Outcome, ResolvedCall, ToolError, TurnStatus, tool::hex,
     },
     policy::{
         self, Approval, Permit, Verdict,
@@ -239,7 +239,12 @@ impl Engine {
                 }
                 Err(error) => {
                     told.push(format!("{call}: {error}"));
-                    return Ending { state: CardState::Failed, outcome: told.join("; "), blocks };
+                    let mut state = CardState::Failed;
+                    if matches!(error, ToolError::Timeout { .. } | ToolError::Broke { .. }) {
+                        told.push("what it did by then is not known, verify it by hand".to_owned());
+                        state = CardState::Unknown;
+                    }
+                    return Ending { state, outcome: told.join("; "), blocks };
                 }
             }
         }

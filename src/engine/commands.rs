@@ -1,7 +1,5 @@
 //! Slash commands: one for every tool, made from the registry, and the few that steer the bot itself.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value};
 
 use crate::domain::{Param, ParamKind, Risk, ToolCall, ToolSpec};
@@ -173,8 +171,7 @@ pub fn usage(spec: &ToolSpec) -> String {
     let mut text = format!("/{}", spec.name);
     for Param { name, required, .. } in &spec.params {
         let (open, close) = if *required { ('<', '>') } else { ('[', ']') };
-        // Writing to a String cannot fail.
-        let _ = write!(text, " {open}{name}{close}");
+        text.push_str(&format!(" {open}{name}{close}"));
     }
     text
 }
@@ -185,7 +182,7 @@ pub fn command_for(call: &ToolCall) -> String {
     for (name, _) in &call.args.0 {
         let value = call.args.text(name).unwrap_or_default();
         let bare = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
-        let _ = if bare { write!(text, " {value}") } else { write!(text, " {name}=\"{value}\"") };
+        text.push_str(&if bare { format!(" {value}") } else { format!(" {name}=\"{value}\"") });
     }
     text
 }

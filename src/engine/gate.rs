@@ -1,5 +1,8 @@
 //! The one gate that every call passes, from a model, a slash command or anywhere else: resolve, judge, then run or ask.
 
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -60,12 +63,12 @@ impl Engine {
                         "call": call, "error": error.to_string(),
                     }),
                 );
-                return Gated::new(CallResult::Failed(error.to_string()), vec![self.clean(audit)]);
+                return Gated::new(self.failed(&error), vec![self.clean(audit)]);
             }
         };
         let frozen = match self.store().frozen().await {
             Ok(latch) => latch.is_some(),
-            Err(error) => return Gated::new(CallResult::Failed(error.to_string()), vec![]),
+            Err(error) => return Gated::new(self.failed(&error), vec![]),
         };
         let question = Question {
             spec: Some(spec),
@@ -134,7 +137,7 @@ impl Engine {
                 let digest = hex(&Sha256::digest(output.text.as_bytes()));
                 (CallResult::Output(self.show(output, spec, sink, now).await), json!(digest))
             }
-            Err(error) => (CallResult::Failed(error.to_string()), json!({"error": error.to_string()})),
+            Err(error) => (self.failed(&error), json!({"error": error.to_string()})),
         };
         let detail = json!({"call": call, "result": digest, "ms": watch.elapsed().as_millis() as u64});
         let audit = vec![self.clean(caller.entry(AuditKind::Read, now, call.to_string(), detail))];
@@ -159,9 +162,13 @@ impl Engine {
             cancel: cancel.clone(),
             progress: std::sync::Arc::new(move |text| progress.try_send(Outbound::Progress { text })),
         };
-        tokio::time::timeout(spec.timeout, tool.call(permit, &cx))
-            .await
-            .unwrap_or_else(|_| Err(timed_out(spec)))
+        // A bug in one tool must not leave a card that runs for ever.
+        let work = AssertUnwindSafe(tool.call(permit, &cx)).catch_unwind();
+        match tokio::time::timeout(spec.timeout, work).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(ToolError::Broke { tool: spec.name.to_owned() }),
+            Err(_) => Err(timed_out(spec)),
+        }
     }
 
     async fn show(&self, output: ToolOutput, spec: &ToolSpec, sink: &Sink, now: Timestamp) -> String {
@@ -185,6 +192,11 @@ impl Engine {
 
     pub(super) fn count(&self, name: &'static str, tool: &str) {
         self.0.parts.counters.add(name, &[("tool", tool)], 1);
+    }
+
+    /// A failure in words that model and person may read.
+    fn failed(&self, error: &dyn std::error::Error) -> CallResult {
+        CallResult::Failed(self.0.parts.redactor.redact(&error.to_string()).into_owned())
     }
 
     /// The entry with secrets taken out.

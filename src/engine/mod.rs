@@ -19,6 +19,7 @@ use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use tokio_util::task::TaskTracker;
 
+pub use crate::store::StoreError;
 pub use commands::Command;
 pub use nearest::Directory;
 pub use registry::Registry;

@@ -31,14 +31,17 @@ impl Sink {
 
     /// Sends an event and waits for room; a receiver that has gone is fine.
     pub async fn send(&self, event: Outbound) {
-        let event = match event {
+        let _gone = self.to.send(self.clean(event)).await;
+    }
+
+    fn clean(&self, event: Outbound) -> Outbound {
+        match event {
             Outbound::Block { content } => Outbound::Block { content: redact_block(&self.redactor, content) },
             Outbound::Progress { text } => {
                 Outbound::Progress { text: self.redactor.redact(&text).into_owned() }
             }
             event @ (Outbound::Delta { .. } | Outbound::Retract | Outbound::Done { .. }) => event,
-        };
-        let _gone = self.to.send(event).await;
+        }
     }
 
     /// Sends a block.
@@ -53,7 +56,7 @@ impl Sink {
 
     /// Sends what may be dropped when there is no room: a piece of text already on its way, a line of progress.
     pub fn try_send(&self, event: Outbound) {
-        let _full_or_gone = self.to.try_send(event);
+        let _full_or_gone = self.to.try_send(self.clean(event));
     }
 
     /// Ends the stream.

@@ -80,7 +80,7 @@ impl Engine {
         if self.turns_away(sink).await {
             return TurnStatus::Failed;
         }
-        let row = match self.store().inbox_put(inbound, clock::now()).await {
+        let row = match self.store().inbox_put(&self.without_secrets(inbound), clock::now()).await {
             Ok(row) => row,
             Err(error) => return self.store_broke(&error, sink).await,
         };
@@ -187,16 +187,23 @@ impl Engine {
         Ok(Ledger { rows, new_from, tainted, ..Ledger::default() })
     }
 
+    /// The message as it may be kept.
+    fn without_secrets(&self, inbound: &Inbound) -> Inbound {
+        let redactor = &self.0.parts.redactor;
+        let quoted = inbound.quoted.iter().map(|q| Untrusted::new(&redactor.redact(q.as_str()))).collect();
+        Inbound { text: redactor.redact(&inbound.text).into_owned(), quoted, ..inbound.clone() }
+    }
+
     fn person_row(&self, inbound: &Inbound) -> Remembered {
         let redactor = &self.0.parts.redactor;
         let mut text = redactor.redact(&inbound.text).into_owned();
+        let words = policy::own_words(&text);
         for quoted in &inbound.quoted {
             let clean = Untrusted::new(&redactor.redact(quoted.as_str()));
             let nonce = format!("{:08x}", rand::random::<u32>());
             text.push('\n');
             text.push_str(&policy::fence(&clean.cut(4000), &nonce, "quoted by the person"));
         }
-        let words = policy::own_words(&inbound.text);
         Remembered {
             seq: None,
             at: clock::now(),
@@ -352,7 +359,7 @@ impl Engine {
             seq: None,
             at,
             kind,
-            message,
+            message: self.redacted(message),
             tainted: ledger.tainted,
             words: vec![],
             confirmed_write: false,

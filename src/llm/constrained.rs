@@ -280,5 +280,4 @@ fn is_high_surrogate(digits: Option<&[u8]>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "constrained_tests.rs"]
 mod tests;

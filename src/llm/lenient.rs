@@ -510,5 +510,4 @@ impl Json {
 }
 
 #[cfg(test)]
-#[path = "lenient_tests.rs"]
 mod tests;

@@ -249,5 +249,4 @@ pub(super) fn refusal(refusal: &Refusal, name: &str) -> ModelError {
 }
 
 #[cfg(test)]
-#[path = "ollama_tests.rs"]
 mod tests;

@@ -245,5 +245,4 @@ pub(super) fn refusal(refusal: &Refusal, name: &str) -> ModelError {
 }
 
 #[cfg(test)]
-#[path = "openai_tests.rs"]
 mod tests;

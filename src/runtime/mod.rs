@@ -1,3 +1,5 @@
+//! What the process itself needs: clock, supervisor, signals, logs, counters, word to systemd.
+
 pub mod clock;
 pub mod counters;
 pub mod notify;

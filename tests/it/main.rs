@@ -4,7 +4,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "tests fail by panicking, and say on standard error what they skip"
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, say on standard error what they skip, and read clocks"
 )]
 
 mod architecture;
@@ -16,4 +18,5 @@ mod fake;
 mod http;
 mod llm;
 mod prometheus;
+mod scenarios;
 mod systemd;

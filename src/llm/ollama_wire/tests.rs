@@ -10,7 +10,7 @@ use crate::{
 
 macro_rules! golden {
     ($name:literal) => {
-        include_str!(concat!("../../tests/it/golden/", $name))
+        include_str!(concat!("../../../tests/it/golden/", $name))
     };
 }
 
