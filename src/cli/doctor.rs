@@ -52,7 +52,7 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
         report.add("policy", Mark::Warn, warning);
     }
     people(&config, &mut report);
-    let context = Context { config, source, env: env.clone(), style, absent: None };
+    let context = Context { config, source, env: env.clone(), style };
     store(&context, &mut report).await;
     for (host, answer) in inventory.hosts().probe().await {
         match answer {

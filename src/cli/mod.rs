@@ -31,8 +31,6 @@ struct Context {
     source: config::Source,
     env: Env,
     style: Style,
-    /// Secrets that this user may not read; the daemon has them.
-    absent: Option<config::ConfigErrors>,
 }
 
 /// Reads the arguments and runs the command.
@@ -68,13 +66,9 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
     if let Command::Doctor = &args.command {
         return doctor::run(args.config.as_deref(), &env, style(args.json)).await;
     }
+    let (config, source) =
+        config::load(args.config.as_deref(), &env).map_err(|e| Failure::config(e.to_string()))?;
     let daemon = matches!(args.command, Command::Run { .. });
-    let show = matches!(args.command, Command::Config { .. });
-    let (config, source, absent) =
-        config::load_for_client(args.config.as_deref(), &env).map_err(|e| Failure::config(e.to_string()))?;
-    if let Some(absent) = absent.as_ref().filter(|_| daemon || show) {
-        return Err(Failure::config(absent.to_string()));
-    }
     let format = match &args.command {
         Command::Run { log: Some(format) } => *format,
         Command::Run { log: None } if config.log.format == config::LogFormat::Json => trace::LogFormat::Json,
@@ -82,7 +76,7 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
     };
     let filter = if daemon { config.log.filter.as_str() } else { "error" };
     trace::init(format, filter).map_err(Failure::config)?;
-    let context = Context { config, source, env, style: style(args.json), absent };
+    let context = Context { config, source, env, style: style(args.json) };
     match args.command {
         Command::Run { .. } => run::run(context).await,
         Command::Chat { conversation, new } => talk::chat(context, &conversation, new).await,

@@ -72,9 +72,6 @@ pub(super) async fn reach(context: &Context) -> Result<Reached, Failure> {
                 )));
             }
         }
-        if let Some(absent) = &context.absent {
-            return Err(Failure::config(format!("no daemon runs, and without it:\n{absent}")));
-        }
         match app::open(&context.config, &context.source.path, &context.env).await {
             Ok(app) => return Ok(here(app)),
             Err(failure) if failure.busy && watch.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,

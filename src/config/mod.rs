@@ -17,7 +17,7 @@ use crate::domain::{Customer, HostName, PersonName, Role};
 
 pub use errors::{ConfigErrors, Problem};
 pub use secret::{HIDDEN, Secret};
-pub use source::{Env, Source, load, load_for_client, parse};
+pub use source::{Env, Source, load, parse};
 
 /// The whole configuration, as it holds from start to end.
 #[derive(Clone, Debug, PartialEq, Serialize)]

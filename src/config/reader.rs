@@ -20,8 +20,6 @@ pub(super) struct Page<'a> {
     pub env: &'a Env,
     /// What is wrong so far.
     pub problems: RefCell<Vec<Problem>>,
-    /// Secrets whose place is well written and that could not be brought in from there.
-    pub absent: RefCell<Vec<Problem>>,
     /// Every key path that was asked for: the keys that exist.
     pub known: RefCell<BTreeSet<String>>,
 }
@@ -264,14 +262,7 @@ impl<'a> Reader<'a> {
             [("credential", Some(name))] => Origin::Credential((*name).to_owned()),
             _ => return self.fault(&spot, format!("is no secret's place; {cure}")),
         };
-        match origin.fetch(self.page.env) {
-            Ok(secret) => Some(secret),
-            Err(text) => {
-                let problem = Problem { line: Some(spot.line), key: spot.path, text };
-                self.page.absent.borrow_mut().push(problem);
-                None
-            }
-        }
+        origin.fetch(self.page.env).map_or_else(|e| self.fault(&spot, e), Some)
     }
 
     /// A table of free keys with short texts (`tier = "gold"`).

@@ -84,23 +84,6 @@ pub fn load(explicit: Option<&Path>, env: &Env) -> Result<(Config, Source), Conf
     Ok((parse(&source.path, &text, env)?, source))
 }
 
-/// As [`load`] for a client of the daemon: secrets that this user may not read are left out and told apart, because
-/// the daemon holds them (systemd shows its credentials to nobody else).
-///
-/// # Errors
-/// Whatever else is wrong with it.
-pub fn load_for_client(
-    explicit: Option<&Path>,
-    env: &Env,
-) -> Result<(Config, Source, Option<ConfigErrors>), ConfigErrors> {
-    let source = find(explicit, env)?;
-    let text = read(&source)?;
-    let (config, _, absent) = parse_page(&source.path, &text, env)?;
-    let absent =
-        (!absent.is_empty()).then(|| ConfigErrors { file: Some(source.path.clone()), problems: absent });
-    Ok((config, source, absent))
-}
-
 /// Reads `text` as the file at `path`, whose folder relative paths start from.
 ///
 /// # Errors
@@ -115,25 +98,11 @@ pub(super) fn parse_noting_keys(
     text: &str,
     env: &Env,
 ) -> Result<(Config, BTreeSet<String>), ConfigErrors> {
-    match parse_page(path, text, env)? {
-        (config, known, absent) if absent.is_empty() => Ok((config, known)),
-        (.., problems) => Err(ConfigErrors { file: Some(path.to_owned()), problems }),
-    }
-}
-
-/// What the file says, every key path that was looked for, and the secrets that could not be brought in. These are
-/// among the errors when there are others.
-fn parse_page(
-    path: &Path,
-    text: &str,
-    env: &Env,
-) -> Result<(Config, BTreeSet<String>, Vec<Problem>), ConfigErrors> {
     let page = Page {
         text,
         base: path.parent().map(Path::to_owned).unwrap_or_default(),
         env,
         problems: RefCell::default(),
-        absent: RefCell::default(),
         known: RefCell::default(),
     };
     let syntax = |span: Option<std::ops::Range<usize>>, message: &str| ConfigErrors {
@@ -148,13 +117,11 @@ fn parse_page(
     let plain: toml::Table = toml::from_str(text).map_err(|e| syntax(e.span(), e.message()))?;
     let config = Reader::whole(&page, document.as_table(), |root| check::config(root, &plain));
     let mut problems = page.problems.into_inner();
-    let absent = page.absent.into_inner();
-    if let Some(config) = config.filter(|_| problems.is_empty()) {
-        return Ok((config, page.known.into_inner(), absent));
-    }
-    problems.extend(absent);
     problems.sort_by_key(|p| p.line);
-    Err(ConfigErrors { file: Some(path.to_owned()), problems })
+    match config {
+        Some(config) if problems.is_empty() => Ok((config, page.known.into_inner())),
+        _ => Err(ConfigErrors { file: Some(path.to_owned()), problems }),
+    }
 }
 
 fn find(explicit: Option<&Path>, env: &Env) -> Result<Source, ConfigErrors> {
