@@ -344,8 +344,14 @@ pub fn repeats(text: &str) -> bool {
 /// The text with a capital first letter and a full stop.
 pub fn sentence(text: &str) -> String {
     let text = text.trim();
+    // A tool's name stays as it is written.
+    let named =
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').next().is_some_and(|w| w.contains('_'));
     let mut chars = text.chars();
-    let mut out: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    let mut out: String = match chars.next() {
+        Some(c) if !named => c.to_uppercase().collect(),
+        first => first.into_iter().collect(),
+    };
     out.push_str(chars.as_str());
     if !out.ends_with(['.', '!', '?', ')']) {
         out.push('.');

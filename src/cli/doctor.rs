@@ -6,7 +6,7 @@ use super::{Context, reach, say};
 use crate::{
     agent::port::{Message, ModelRequest},
     app::{self, Backends, Failure},
-    channels::console::{Renderer, Style},
+    channels::console::{Renderer, Screen, Style},
     config::{self, Config, Env},
     domain::Block,
     runtime::{Stopwatch, clock, trace},
@@ -91,7 +91,7 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
     let columns = ["what", "", "seen"].map(String::from).to_vec();
     let failed = report.failed;
     let table = Block::Table { title: None, columns, rows: report.rows };
-    say(Renderer::new(context.style).block(&table).trim_end())?;
+    say(Screen::new(Renderer::new(context.style)).on(&table.into()).trim_end())?;
     Ok(u8::from(failed))
 }
 

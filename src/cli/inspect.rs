@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{Context, args::PolicyCheck, say};
 use crate::{
@@ -15,27 +16,37 @@ use crate::{
 };
 
 /// Reports everything that is wrong, rules included; 78 when anything is.
-pub(super) fn config_check(file: Option<&Path>, env: &Env) -> Result<u8, Failure> {
+pub(super) fn config_check(file: Option<&Path>, env: &Env, json: bool) -> Result<u8, Failure> {
     let (config, source) = config::load(file, env).map_err(|e| Failure::config(e.to_string()))?;
     let Backends { registry, .. } = app::backends(&config, None)?;
     let (policy, warnings) = app::policy(&config, &source.path, registry.specs())?;
+    let counts = [
+        (config.people.len(), "person", "people"),
+        (config.customers.len(), "named customer", "named customers"),
+        (config.docker.len(), "Docker host", "Docker hosts"),
+        (policy.rules().len(), "rule", "rules"),
+    ];
+    if json {
+        say_json(&json!({
+            "file": source.path, "named_by": source.named_by, "warnings": warnings,
+            "people": counts[0].0, "customers": counts[1].0, "docker": counts[2].0, "rules": counts[3].0,
+        }))?;
+        return Ok(0);
+    }
     for warning in warnings {
         say(&format!("warning: {warning}"))?;
     }
-    say(&format!(
-        "{} is fine ({}): {} people, {} customers named, {} Docker hosts, {} rules.",
-        source.path.display(),
-        source.named_by,
-        config.people.len(),
-        config.customers.len(),
-        config.docker.len(),
-        policy.rules().len(),
-    ))?;
+    let counts = counts.map(|(n, one, many)| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") });
+    say(&format!("{} is fine ({}): {}.", source.path.display(), source.named_by, counts.join(", ")))?;
     Ok(0)
 }
 
 pub(super) fn config_show(context: &Context) -> Result<u8, Failure> {
-    say(config::show(&context.config).trim_end())?;
+    if context.style.json {
+        say_json(&context.config)?;
+    } else {
+        say(config::show(&context.config).trim_end())?;
+    }
     Ok(0)
 }
 
@@ -43,7 +54,7 @@ pub(super) fn config_show(context: &Context) -> Result<u8, Failure> {
 pub(super) async fn policy_check(context: Context, check: PolicyCheck) -> Result<u8, Failure> {
     let Backends { registry, .. } = app::backends(&context.config, None)?;
     let (policy, warnings) = app::policy(&context.config, &context.source.path, registry.specs())?;
-    for warning in warnings {
+    for warning in warnings.iter().filter(|_| !context.style.json) {
         say(&format!("warning: {warning}"))?;
     }
     let usage = |text: String| Failure { code: 2, busy: false, text };
@@ -81,11 +92,20 @@ pub(super) async fn policy_check(context: Context, check: PolicyCheck) -> Result
     let question =
         Question { spec, call: &resolved, actor: &actor, tainted: check.tainted, frozen: false, now };
     let verdict = policy::judge(&policy, &question);
+    if context.style.json {
+        say_json(&json!({ "call": resolved.call, "verdict": verdict, "note": note, "warnings": warnings }))?;
+        return Ok(0);
+    }
     say(&verdict.explain(&resolved.call))?;
     if let Some(note) = note {
         say(&format!("  note: {note}"))?;
     }
     Ok(0)
+}
+
+/// Writes `value` as one line of JSON.
+fn say_json(value: &impl Serialize) -> Result<(), Failure> {
+    say(&serde_json::to_string(value).map_err(|e| Failure::failed(e.to_string()))?)
 }
 
 /// The target as far as the configuration alone knows it.

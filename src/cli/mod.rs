@@ -61,14 +61,16 @@ fn fail(failure: &Failure) -> ExitCode {
 async fn dispatch(args: Args) -> Result<u8, Failure> {
     let env = Env::of_process();
     if let Command::Config { what: ConfigCommand::Check } = &args.command {
-        return inspect::config_check(args.config.as_deref(), &env);
+        return inspect::config_check(args.config.as_deref(), &env, args.json);
     }
     if let Command::Doctor = &args.command {
         return doctor::run(args.config.as_deref(), &env, style(args.json)).await;
     }
-    let (config, source) =
-        config::load(args.config.as_deref(), &env).map_err(|e| Failure::config(e.to_string()))?;
     let daemon = matches!(args.command, Command::Run { .. });
+    // Whoever talks to the daemon need not be able to read its secrets; `reach` reads them when no daemon runs.
+    let read_as = if daemon { env.clone() } else { env.clone().without_secrets() };
+    let (config, source) =
+        config::load(args.config.as_deref(), &read_as).map_err(|e| Failure::config(e.to_string()))?;
     let format = match &args.command {
         Command::Run { log: Some(format) } => *format,
         Command::Run { log: None } if config.log.format == config::LogFormat::Json => trace::LogFormat::Json,

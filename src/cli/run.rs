@@ -2,13 +2,10 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-
-use tokio::net::UnixListener;
 
 use super::{Context, reach};
 use crate::{
@@ -68,14 +65,7 @@ pub(super) async fn run(context: Context) -> Result<u8, Failure> {
 
 fn listen(tasks: &mut Supervisor, app: &App, path: &Path) -> Result<(), Failure> {
     let broken = |e: std::io::Error| Failure::failed(format!("the control socket {}: {e}", path.display()));
-    // The store's lock is ours, so a socket that is there is a dead daemon's.
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(broken(e)),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).map_err(broken)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(broken)?;
-    let listener = Arc::new(listener);
+    let listener = Arc::new(reach::bind(path).map_err(broken)?);
     let (engine, people) = (app.engine.clone(), app.people.clone());
     tasks.spawn("control", Policy::EndDaemon, move |stop| {
         let (listener, engine, people) = (listener.clone(), engine.clone(), people.clone());

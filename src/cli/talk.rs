@@ -1,7 +1,10 @@
 //! `opsbot chat` and `opsbot ask`.
 
 use std::{
+    fs::DirBuilder,
     io::{self, IsTerminal},
+    os::unix::fs::DirBuilderExt,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -41,7 +44,8 @@ pub(super) async fn ask(context: Context, text: String, conversation: Option<Str
 
 /// Holds a conversation.
 pub(super) async fn chat(context: Context, conversation: &str, new: bool) -> Result<u8, Failure> {
-    let reached = reach::reach(&context).await?;
+    let mut reached = reach::reach(&context).await?;
+    reached.share(&reach::socket(&context));
     let conversation = if new { fresh() } else { conversation.to_owned() };
     if let Some(brain) = reached.app().and_then(|a| a.engine.brain()).cloned() {
         // Loading takes seconds to minutes: it goes on while the person types. A failure shows with the first question.
@@ -51,7 +55,7 @@ pub(super) async fn chat(context: Context, conversation: &str, new: bool) -> Res
     }
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal() && !context.style.json;
     let options = ChatOptions {
-        history: context.config.state_dir.join("chat_history"),
+        history: history(&context, reached.here.is_some()),
         style: context.style.clone(),
         interactive,
         greeting: greeting(&context),
@@ -67,6 +71,15 @@ pub(super) async fn chat(context: Context, conversation: &str, new: bool) -> Res
     drop(client);
     reach::leave(here).await;
     outcome(ended)
+}
+
+/// Beside the store when it is ours, else in the person's own home: the daemon's folder is not theirs to write to.
+fn history(context: &Context, ours: bool) -> PathBuf {
+    let home = context.env.home().filter(|_| !ours).map(|home| home.join(".local/state/opsbot"));
+    let dir = home.unwrap_or_else(|| context.config.state_dir.clone());
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    tracing::debug!(?made, dir = %dir.display(), "history");
+    dir.join("chat_history")
 }
 
 fn greeting(context: &Context) -> String {

@@ -24,19 +24,20 @@ const LARGEST: u64 = 4 * 1024 * 1024;
 pub struct Env {
     vars: BTreeMap<String, String>,
     system: Option<PathBuf>,
+    secrets_stay: bool,
 }
 
 impl Env {
     /// These variables and no system-wide file.
     pub fn new<K: Into<String>, V: Into<String>>(vars: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self { vars: vars.into_iter().map(|(k, v)| (k.into(), v.into())).collect(), system: None }
+        Self { vars: vars.into_iter().map(|(k, v)| (k.into(), v.into())).collect(), ..Self::default() }
     }
 
     /// What this process was started with; `/etc/opsbot/config.toml` is the system-wide file.
     pub fn of_process() -> Self {
         let vars =
             std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        Self { vars: vars.collect(), system: None }.with_system("/etc/opsbot/config.toml")
+        Self { vars: vars.collect(), ..Self::default() }.with_system("/etc/opsbot/config.toml")
     }
 
     /// Names the system-wide file.
@@ -44,6 +45,18 @@ impl Env {
     pub fn with_system(mut self, path: impl Into<PathBuf>) -> Self {
         self.system = Some(path.into());
         self
+    }
+
+    /// Leaves secrets and key files where they are: for a client of the daemon, whose user may not read them.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        self.secrets_stay = true;
+        self
+    }
+
+    /// Whether secrets and key files are left alone.
+    pub(super) fn secrets_stay(&self) -> bool {
+        self.secrets_stay
     }
 
     /// A variable; an empty one counts as not set.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::{Args, Customer, CustomerId, ParamKind, ServiceName, ToolCall, ToolSpec},
+    domain::{Args, Customer, CustomerId, ParamKind, Risk, ServiceName, ToolCall, ToolSpec},
     engine::commands,
 };
 
@@ -38,12 +38,17 @@ pub fn nearest(text: &str, specs: &[ToolSpec], directory: &Directory) -> Vec<Str
     let mut scored: Vec<(f64, &ToolSpec)> = vocabulary
         .iter()
         .map(|(spec, tool)| {
-            let hits = tool.iter().filter(|w| words.contains(w));
-            let said: f64 = hits.map(|w| 1.0 / spread.get(w.as_str()).copied().unwrap_or(1) as f64).sum();
+            let weigh = |w: &String| 1.0 / spread.get(w.as_str()).copied().unwrap_or(1) as f64;
+            let hit = |w: &&String| tool.contains(*w) && words.contains(*w);
+            // A word of the command's own name counts twice: it says more than one of its description.
+            let name = self::words(&spec.name.replace('_', " "));
+            let said: f64 = tool.iter().chain(&name).filter(hit).map(weigh).sum();
             let wants_customer = spec.params.iter().any(|p| p.kind == ParamKind::Customer);
             let fit = if wants_customer == customer.is_some() { 0.2 } else { 0.0 };
             let first_look = if spec.name == "check_up" && customer.is_some() { 0.15 } else { 0.0 };
-            let counts = said > 0.0 || first_look > 0.0;
+            // What is always refused is named only to who asks for that very thing.
+            let enough = if spec.floor == Risk::Blocked { said >= 1.0 } else { said > 0.0 };
+            let counts = enough || first_look > 0.0;
             (if counts { said + fit + first_look } else { 0.0 }, *spec)
         })
         .filter(|(score, _)| *score > 0.0)
@@ -110,7 +115,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{Param, Risk};
+    use crate::domain::Param;
 
     fn directory() -> Directory {
         let customer = |id: &str, name: &str| Customer {
@@ -131,6 +136,7 @@ mod tests {
         let s = Param { name: "service", kind: ParamKind::Service, required: false, help: "" };
         [
             ("check_up", "Find out what is wrong with a customer", vec![c.clone()]),
+            ("get_container_status", "State, health, restarts of containers", vec![c.clone(), s.clone()]),
             ("list_customers", "List all customers", vec![]),
             ("get_recent_logs", "Last log lines of a customer", vec![c.clone(), s.clone()]),
             ("restart_container", "Restart one service or the whole stack", vec![c, s]),
@@ -155,6 +161,7 @@ mod tests {
             ("restart the web of nordwind bakery", "/restart_container 19 web"),
             ("show me Acme's logs", "/get_recent_logs 7"),
             ("which customers are there", "/list_customers"),
+            ("restart its web container", "/restart_container <customer_id> [service]"),
             ("restart something", "/restart_container <customer_id> [service]"),
             ("restarting web of 19 please", "/restart_container 19 web"),
         ];

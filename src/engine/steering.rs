@@ -48,7 +48,7 @@ impl Engine {
                 sink.notice(Level::Warning, format!("There is no command /{topic}; /help lists them.")).await;
                 return TurnStatus::Failed;
             };
-            let title = format!("{} — {}", commands::usage(spec), spec.summary);
+            let title = format!("{}: {}", commands::usage(spec), spec.summary);
             let columns = ["argument", "takes", "", "meaning"].map(String::from).to_vec();
             sink.block(Block::Table { title: Some(title), columns, rows: commands::help_for(spec) }).await;
             return TurnStatus::Answered;

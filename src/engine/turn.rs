@@ -401,9 +401,9 @@ impl Engine {
             )
             .await;
         } else {
-            sink.notice(Level::Info, format!("{why}. These commands come nearest:")).await;
+            sink.notice(Level::Info, format!("{why}.")).await;
             let buttons = commands.into_iter().map(|c| (c.clone(), c)).collect();
-            sink.block(Block::Buttons { title: "Type one of these".into(), buttons }).await;
+            sink.block(Block::Buttons { title: "The commands that come nearest:".into(), buttons }).await;
         }
         TurnStatus::Answered
     }

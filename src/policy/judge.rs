@@ -94,7 +94,7 @@ pub fn judge(policy: &Policy, q: &Question<'_>) -> Verdict {
     };
     if spec.floor == Risk::Blocked {
         let reason = format!(
-            "OpsBot never runs {tool}, for nobody and under no rule; do it by hand, outside of OpsBot"
+            "OpsBot never runs {tool}, for anybody or under any rule; do it by hand, outside of OpsBot"
         );
         return verdict(Risk::Blocked, Decider::Floor, reason);
     }

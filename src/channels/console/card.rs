@@ -74,9 +74,8 @@ fn pending(style: &Style, card: &Card, inner: usize, answers: bool, body: &mut V
         body.extend(wrap(text, inner).iter().map(|l| style.paint(Ink::Red, l)));
     }
     body.push(String::new());
-    if answers {
-        body.extend(wrap("Type yes to run it, no to refuse it. From elsewhere:", inner));
-    }
+    let how = if answers { "Type yes to run it, no to refuse it. From elsewhere:" } else { "To decide:" };
+    body.extend(wrap(how, inner));
     body.extend(wrap(&format!("opsbot approve {}", card.id), inner));
     body.extend(wrap(&format!("opsbot deny {}", card.id), inner));
 }

@@ -1,10 +1,12 @@
 //! Charts as spark lines: one line a series, with least, most and last value.
 
+use jiff::Timestamp;
+
 use super::{
     style::{Ink, Style},
     text::{cut, one_line, pad, width, wrap},
 };
-use crate::domain::Chart;
+use crate::domain::{Chart, outbound::Series};
 
 /// The most columns that a spark line takes.
 const WIDEST: usize = 60;
@@ -20,26 +22,21 @@ pub(super) fn chart(style: &Style, chart: &Chart) -> Vec<String> {
     let names: Vec<String> =
         chart.series.iter().map(|s| cut(&one_line(&s.name), 24, style.either("…", "~"))).collect();
     let label = names.iter().map(|n| width(n)).max().unwrap_or(0);
-    for (series, name) in chart.series.iter().zip(&names) {
-        let values: Vec<f64> = series.points.iter().map(|(_, v)| *v).collect();
-        let good = || values.iter().copied().filter(|v| v.is_finite());
-        let Some(last) = good().next_back() else {
+    let figures: Vec<_> = chart.series.iter().map(|s| figures(style, s, &unit)).collect();
+    let longest = figures.iter().flatten().map(|(text, _)| width(text)).max().unwrap_or(0);
+    // On a narrow screen the figures get a line of their own.
+    let below = label + NARROWEST + longest + 4 > style.width;
+    let beside = if below { label + 2 } else { label + longest + 4 };
+    let most_points = chart.series.iter().map(|s| s.points.len()).max().unwrap_or(0);
+    let columns = style.width.saturating_sub(beside).clamp(NARROWEST, WIDEST).min(most_points);
+    for ((series, name), figures) in chart.series.iter().zip(&names).zip(figures) {
+        let Some((figures, bounds)) = figures else {
             out.push(format!("{}  (no data)", pad(name, label)));
             continue;
         };
-        let (least, most) = good().fold((last, last), |(lo, hi), v| (lo.min(v), hi.max(v)));
-        let dot = style.either("·", "-");
-        let figures = format!(
-            "min {} {dot} max {} {dot} last {}",
-            figure(least, &unit),
-            figure(most, &unit),
-            figure(last, &unit)
-        );
-        let space = style.width.saturating_sub(label + width(&figures) + 4).clamp(NARROWEST, WIDEST);
-        let line = spark(&values, space, (least, most), if style.unicode { &RICH } else { &PLAIN });
-        let line = style.paint(Ink::Cyan, &line);
-        // On a narrow screen the figures get a line of their own.
-        if label + NARROWEST + width(&figures) + 4 > style.width {
+        let marks = if style.unicode { &RICH } else { &PLAIN };
+        let line = style.paint(Ink::Cyan, &spark(&series.points, columns, stretch(chart), bounds, marks));
+        if below {
             out.push(format!("{}  {line}", pad(name, label)));
             out.extend(wrap(&format!("  {figures}"), style.width));
         } else {
@@ -50,9 +47,24 @@ pub(super) fn chart(style: &Style, chart: &Chart) -> Vec<String> {
     out
 }
 
-fn footer(style: &Style, chart: &Chart, unit: &str) -> Option<String> {
+/// Least, most and last value in words, and the two bounds; none without a value.
+fn figures(style: &Style, series: &Series, unit: &str) -> Option<(String, (f64, f64))> {
+    let good = || series.points.iter().map(|(_, v)| *v).filter(|v| v.is_finite());
+    let last = good().next_back()?;
+    let (least, most) = good().fold((last, last), |(lo, hi), v| (lo.min(v), hi.max(v)));
+    let dot = style.either("·", "-");
+    let [lo, hi, now] = [least, most, last].map(|v| figure(v, unit));
+    Some((format!("min {lo} {dot} max {hi} {dot} last {now}"), (least, most)))
+}
+
+/// The first and the last time of all lines.
+fn stretch(chart: &Chart) -> Option<(Timestamp, Timestamp)> {
     let times = || chart.series.iter().flat_map(|s| s.points.iter().map(|(at, _)| *at));
-    let (first, last) = (times().min()?, times().max()?);
+    Some((times().min()?, times().max()?))
+}
+
+fn footer(style: &Style, chart: &Chart, unit: &str) -> Option<String> {
+    let (first, last) = stretch(chart)?;
     let mut text = format!("{} to {}", style.moment(first), style.clock(last));
     if let Some(limit) = chart.threshold {
         let over = chart.series.iter().flat_map(|s| &s.points).any(|(_, v)| *v > limit);
@@ -62,22 +74,31 @@ fn footer(style: &Style, chart: &Chart, unit: &str) -> Option<String> {
     Some(style.paint(Ink::Dim, &cut(&text, style.width, "")))
 }
 
-/// At most `columns` marks; each stands for the greatest value of its stretch, so that no peak is lost.
-fn spark(values: &[f64], columns: usize, (least, most): (f64, f64), marks: &[char; 8]) -> String {
-    let columns = columns.min(values.len()).max(1);
-    let mark = |column: usize| {
-        let from = column * values.len() / columns;
-        let to = ((column + 1) * values.len() / columns).max(from + 1);
-        let stretch = values.get(from..to.min(values.len())).unwrap_or_default();
-        let Some(peak) = stretch.iter().copied().filter(|v| v.is_finite()).reduce(f64::max) else {
-            return ' ';
-        };
-        let span = most - least;
-        let part = if span > 0.0 { (peak - least) / span } else { 0.0 };
-        let level = (part * 7.0).round().clamp(0.0, 7.0) as usize;
-        marks.get(level).copied().unwrap_or(' ')
+/// `columns` marks over the whole time of the chart, so that all its lines stand below each other; each mark is the
+/// greatest value of its part, so that no peak is lost.
+fn spark(
+    points: &[(Timestamp, f64)],
+    columns: usize,
+    time: Option<(Timestamp, Timestamp)>,
+    (least, most): (f64, f64),
+    marks: &[char; 8],
+) -> String {
+    let mut peaks: Vec<Option<f64>> = vec![None; columns.max(1)];
+    let (from, to) = time.map_or((0, 0), |(a, b)| (a.as_millisecond(), b.as_millisecond()));
+    for (at, value) in points.iter().filter(|(_, v)| v.is_finite()) {
+        let part = (at.as_millisecond() - from) as f64 / (to - from).max(1) as f64;
+        let column = (part * (peaks.len() - 1) as f64).round().max(0.0) as usize;
+        if let Some(peak) = peaks.get_mut(column) {
+            *peak = Some(peak.map_or(*value, |p| p.max(*value)));
+        }
+    }
+    let span = most - least;
+    let mark = |peak: &Option<f64>| {
+        let part = peak.map(|p| if span > 0.0 { (p - least) / span } else { 0.0 });
+        let level = part.map(|p| (p * 7.0).round().clamp(0.0, 7.0) as usize);
+        level.and_then(|l| marks.get(l).copied()).unwrap_or(' ')
     };
-    (0..columns).map(mark).collect()
+    peaks.iter().map(mark).collect()
 }
 
 /// A value with its unit, as a person reads it.
@@ -109,7 +130,7 @@ fn short(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jiff::{Timestamp, tz::TimeZone};
+    use jiff::tz::TimeZone;
 
     use super::*;
     use crate::domain::outbound::Series;
@@ -130,11 +151,21 @@ mod tests {
         let style = Style::plain(TimeZone::UTC);
         let got = chart(&style, &sample(&[0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0]));
         assert_eq!(got[1], "web  ▁▂▃▄▅▆▇█  min 0 % · max 70 % · last 70 %");
-        assert_eq!(got[2], "2026-11-21 14:00:00 to 14:07:00 UTC; threshold 80 % (not reached)");
+        assert_eq!(got[2], "2026-11-21 14:00:00 UTC to 14:07:00 UTC; threshold 80 % (not reached)");
         let ascii = Style { unicode: false, ..style };
         let got = chart(&ascii, &sample(&[5.0, 93.15, f64::NAN, 93.15]));
         assert_eq!(got[1], "web  _# #  min 5 % - max 93.2 % - last 93.2 %");
         assert!(got[2].ends_with("threshold 80 % (crossed)"), "{}", got[2]);
+    }
+
+    #[test]
+    fn lines_of_one_chart_share_its_time() {
+        let mut both = sample(&[10.0, 20.0, 30.0, 40.0]);
+        let late = both.series[0].points[2..].to_vec();
+        both.series.push(Series { name: "db".into(), points: late });
+        let got = chart(&Style { width: 60, ..Style::plain(TimeZone::UTC) }, &both);
+        assert_eq!(got[1], "web  ▁▃▆█  min 10 % · max 40 % · last 40 %");
+        assert_eq!(got[2], "db     ▁█  min 30 % · max 40 % · last 40 %");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{
     card, chart,
     style::{Ink, Style},
     table,
-    text::{cut, lines, one_line, pad, width, wrap, wrap_all},
+    text::{lines, one_line, pad, width, wrap, wrap_all},
 };
 use crate::domain::{Block, Finding, Level, Outbound, Severity, Untrusted};
 
@@ -50,13 +50,13 @@ impl Renderer {
             Block::Text { text } => wrap_all(text, self.style.width),
             Block::Notice { level, text } => self.notice(*level, text),
             Block::Table { title, columns, rows } => {
-                let mut out: Vec<String> = title.iter().map(|t| self.title(t)).collect();
+                let mut out: Vec<String> = title.iter().flat_map(|t| self.title(t)).collect();
                 out.extend(table::table(&self.style, columns, rows));
                 out
             }
             Block::Log { source, lines, omitted } => self.log(source, lines, *omitted),
             Block::Findings { title, items } => {
-                let mut out = vec![self.title(title)];
+                let mut out = self.title(title);
                 out.extend(items.iter().flat_map(|item| self.finding(item)));
                 out
             }
@@ -68,11 +68,16 @@ impl Renderer {
             Block::Buttons { title, buttons } => self.buttons(title, buttons),
             Block::Card(card) => card::card(&self.style, card, self.answers),
         };
-        out.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+        let shown = |line: &String| format!("{}\n", line.trim_end());
+        if self.style.unicode {
+            return out.iter().map(shown).collect();
+        }
+        // The two that our own sentences use; each is as wide as what stands for it.
+        out.iter().map(shown).map(|line| line.replace('…', "~").replace('×', "x")).collect()
     }
 
-    fn title(&self, text: &str) -> String {
-        self.style.paint(Ink::Bold, &cut(&one_line(text), self.style.width, self.style.either("…", "~")))
+    fn title(&self, text: &str) -> Vec<String> {
+        wrap(&one_line(text), self.style.width).iter().map(|l| self.style.paint(Ink::Bold, l)).collect()
     }
 
     fn notice(&self, level: Level, text: &str) -> Vec<String> {
@@ -130,7 +135,7 @@ impl Renderer {
     }
 
     fn log(&self, source: &str, lines: &[String], omitted: u64) -> Vec<String> {
-        let mut out = vec![self.title(source)];
+        let mut out = self.title(source);
         if omitted > 0 {
             let text = format!("({omitted} earlier lines are not shown)");
             out.push(self.style.paint(Ink::Dim, &text));
@@ -262,6 +267,7 @@ mod tests {
              ✖ critical  web is unhealthy: the health check failed 14\n\
              \x20           times in a row and nothing has cured it\n\
              \x20           docker inspect shop-web · 2026-11-21 14:00:00\n\
+             \x20           UTC\n\
              \x20           │ curl: (7) refused\n\
              \x20           │ line 2\n"
         );

@@ -27,6 +27,8 @@ pub struct ChatState {
     interactive: bool,
     /// Every card that was shown as pending since the person last sent something.
     shown: Vec<Shown>,
+    /// Cards that were shown before that and still wait.
+    earlier: Vec<Shown>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,13 +43,14 @@ struct Shown {
 impl ChatState {
     /// A new conversation; only an interactive one ever decides anything.
     pub fn new(interactive: bool) -> Self {
-        Self { interactive, shown: Vec::new() }
+        Self { interactive, ..Self::default() }
     }
 
     /// Something was shown.
     pub fn on_event(&mut self, event: &Outbound) {
         let Outbound::Block { content: Block::Card(card) } = event else { return };
         let pending = card.state == CardState::Pending;
+        self.earlier.retain(|s| s.id != card.id);
         match self.shown.iter_mut().find(|s| s.id == card.id) {
             Some(known) => {
                 known.pending = pending;
@@ -82,7 +85,7 @@ impl ChatState {
         if text.len() > LONGEST_MESSAGE {
             return Typed::Hint("that is longer than 64 KiB and was not sent; send the part that matters");
         }
-        if self.interactive && matches!(text, "/exit" | "/quit") {
+        if matches!(text, "/exit" | "/quit") {
             return Typed::Leave;
         }
         let verdict = if self.interactive { verdict(text) } else { None };
@@ -97,7 +100,14 @@ impl ChatState {
             self.shown.clear();
             return Typed::Send(Ask::Decide { id, approve });
         }
-        self.shown.clear();
+        let waits = |s: &Shown| s.pending && now < s.expires_at;
+        if verdict.is_some() && self.shown.iter().chain(&self.earlier).any(waits) {
+            return Typed::Hint(
+                "that would count only for one card, shown last: nothing was decided. /pending shows what waits, \
+                 /approve ID and /deny ID decide",
+            );
+        }
+        self.earlier.extend(self.shown.drain(..).filter(waits));
         Typed::Send(Ask::Say(text.to_owned()))
     }
 }
@@ -152,19 +162,21 @@ mod tests {
     #[test]
     fn a_typed_yes_counts_only_for_the_one_pending_card_last_shown() {
         use CardState::{Denied, Done, Pending, Superseded};
+        let unclear = || last(true, EXPIRY - 60, &[C(1, Pending), C(2, Pending), Prompt, Line("yes")]);
+        assert!(matches!(unclear(), Typed::Hint(text) if text.contains("nothing was decided")));
         let early = EXPIRY - 60;
-        let table: [(&str, bool, i64, &[Step], Typed); 17] = [
+        let table: [(&str, bool, i64, &[Step], Typed); 19] = [
             ("one card", true, early, &[C(1, Pending), Prompt, Line("yes")], decide(1, true)),
             ("a no", true, early, &[C(1, Pending), Prompt, Line(" N ")], decide(1, false)),
             ("in a pipe", false, early, &[C(1, Pending), Prompt, Line("yes")], say("yes")),
             ("no card", true, early, &[Prompt, Line("yes")], say("yes")),
-            ("two cards", true, early, &[C(1, Pending), C(2, Pending), Prompt, Line("yes")], say("yes")),
+            ("two cards", true, early, &[C(1, Pending), C(2, Pending), Prompt, Line("yes")], unclear()),
             (
                 "two cards, one settled since",
                 true,
                 early,
                 &[C(1, Pending), C(2, Pending), C(1, Denied), Prompt, Line("yes")],
-                say("yes"),
+                unclear(),
             ),
             (
                 "an older one replaced",
@@ -180,7 +192,21 @@ mod tests {
                 true,
                 early,
                 &[C(1, Pending), Prompt, Line("why?"), Prompt, Line("yes")],
+                unclear(),
+            ),
+            (
+                "asked since, settled elsewhere",
+                true,
+                early,
+                &[C(1, Pending), Prompt, Line("why?"), C(1, Denied), Prompt, Line("yes")],
                 say("yes"),
+            ),
+            (
+                "asked since and shown again",
+                true,
+                early,
+                &[C(1, Pending), Prompt, Line("/pending"), C(1, Pending), Prompt, Line("yes")],
+                decide(1, true),
             ),
             ("twice", true, early, &[C(1, Pending), Prompt, Line("yes"), Prompt, Line("yes")], say("yes")),
             (
@@ -222,6 +248,6 @@ mod tests {
         );
         assert_eq!(state.on_line("  \n ", Timestamp::UNIX_EPOCH), Typed::Nothing);
         let mut piped = ChatState::new(false);
-        assert_eq!(piped.on_line("/quit", Timestamp::UNIX_EPOCH), say("/quit"));
+        assert_eq!(piped.on_line("/quit", Timestamp::UNIX_EPOCH), Typed::Leave);
     }
 }

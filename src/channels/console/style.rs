@@ -89,9 +89,9 @@ impl Style {
         if self.unicode { rich } else { plain }
     }
 
-    /// Date and time of day in the local zone.
+    /// Date and time of day with the zone's name: sentences beside it may speak in UTC.
     pub(super) fn moment(&self, at: Timestamp) -> String {
-        at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+        at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
     }
 
     /// Time of day with the zone's name.

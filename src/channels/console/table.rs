@@ -6,7 +6,7 @@ use super::{
 };
 
 /// A column is never made narrower than this.
-const NARROWEST: usize = 6;
+const NARROWEST: usize = 12;
 /// A cell takes at most this many lines.
 const CELL_LINES: usize = 4;
 /// The blanks between two columns.
@@ -42,6 +42,8 @@ fn fit(natural: &[usize], space: usize) -> Option<Vec<usize>> {
     let gaps = GAP * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>().saturating_add(gaps) > space {
         let over = widths.iter().sum::<usize>() + gaps - space;
+        // Equally wide columns share what is to go.
+        let ties = widths.iter().filter(|w| Some(*w) == widths.iter().max()).count().max(1);
         let second =
             widths.iter().copied().filter(|w| Some(w) != widths.iter().max()).max().unwrap_or(NARROWEST);
         let widest = widths.iter_mut().max()?;
@@ -49,7 +51,7 @@ fn fit(natural: &[usize], space: usize) -> Option<Vec<usize>> {
             return None;
         }
         let floor = second.max(NARROWEST).min(*widest - 1);
-        *widest = widest.saturating_sub(over).max(floor);
+        *widest = widest.saturating_sub(over.div_ceil(ties)).max(floor);
     }
     Some(widths)
 }
@@ -165,6 +167,8 @@ mod tests {
             }
             assert!(got.contains("web"), "{got}");
         }
+        let even = rendered(40, &["a", "b"], &[&[&"ab ".repeat(12), &"cd ".repeat(12)]]);
+        assert_eq!(even.lines().next_back(), Some("ab ab ab ab ab ab    cd cd cd cd cd cd"), "{even}");
         let narrow =
             rendered(20, &["a", "b", "c", "d"], &[&["aaaaaaaa", "bbbbbbbb", "cccccccc", "dddddddd"]]);
         assert_eq!(narrow, "a: aaaaaaaa\nb: bbbbbbbb\nc: cccccccc\nd: dddddddd");
