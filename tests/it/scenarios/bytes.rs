@@ -162,12 +162,12 @@ async fn what_is_cut_is_kept_and_found_again() {
 }
 
 #[tokio::test]
-async fn an_output_of_a_megabyte_takes_its_share_of_the_prompt() {
+async fn a_huge_output_takes_its_share_of_the_prompt() {
     for num_ctx in [2048, 8192] {
         let script = vec![call("get_recent_logs", json!({"customer_id": "19"})), text("Long.")];
         let setup = Setup { num_ctx, ..Setup::default() };
         let world = World::start(setup, Some(FakeModel::start(script).await)).await;
-        world.site.log("19", "x".repeat(1 << 20));
+        world.site.log("19", "x".repeat(1 << 18));
         world.say("anna", "logs of customer 19").await.ended(TurnStatus::Answered);
         let sizes = world.model().seen().sizes;
         let most = num_ctx as usize / 8 * 3 + 1200;
@@ -177,14 +177,14 @@ async fn an_output_of_a_megabyte_takes_its_share_of_the_prompt() {
 
 #[tokio::test]
 async fn what_a_person_pastes_fits_the_prompt() {
-    let paste = "2026-11-21 10:30:24 ERROR upstream timed out while reading\n".repeat(1000);
+    let paste = "2026-11-21 10:30:24 ERROR upstream timed out while reading\n".repeat(400);
     for (name, message) in [
         ("pasted", inbound("anna", &format!("what is this?\n{paste}"))),
         ("quoted", quoting("anna", "what is this?", &paste)),
         (
             "quoted often",
             opsbot::domain::Inbound {
-                quoted: vec![opsbot::domain::Untrusted::new(&paste); 50],
+                quoted: vec![opsbot::domain::Untrusted::new(&paste); 12],
                 ..inbound("anna", "and this?")
             },
         ),
