@@ -358,3 +358,6 @@ pub fn sentence(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

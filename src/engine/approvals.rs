@@ -182,12 +182,17 @@ impl Engine {
             audit: self.clean(audit),
             outbox: sink.is_gone().then_some(&card),
         };
-        let after = self.store().approval_finish(approval.id, finish, now).await?;
+        let finished = self.store().approval_finish(approval.id, finish, now).await;
         self.0.parts.counters.add("opsbot_approvals_total", &[("state", ending.state.word())], 1);
         for block in evidence {
             sink.block(block).await;
         }
-        sink.block(Block::Card(policy::card(&after))).await;
+        sink.block(card).await;
+        if let Err(error) = finished {
+            // It ran all the same: its people have just read how it ended, and no row says so.
+            sink.notice(Level::Error, "This outcome could not be written down: note it yourself.").await;
+            return Err(error);
+        }
         self.follow_up(&approval.conversation, &approval.requester, sink).await;
         Ok(if ending.state == CardState::Done { TurnStatus::Answered } else { TurnStatus::Failed })
     }

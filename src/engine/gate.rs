@@ -186,8 +186,13 @@ impl Engine {
 
     /// How many bytes of one output the model reads: its share of the context at three bytes a token.
     fn output_cap(&self) -> usize {
-        let tokens = self.brain().map_or(8192, |b| b.num_ctx) / self.0.parts.bounds.output_share.max(1);
+        let tokens = self.context() / self.0.parts.bounds.output_share.max(1);
         tokens as usize * 3
+    }
+
+    /// The context length in tokens; without a model, that of a usual one.
+    pub(super) fn context(&self) -> u32 {
+        self.brain().map_or(8192, |b| b.num_ctx)
     }
 
     pub(super) fn count(&self, name: &'static str, tool: &str) {

@@ -1,6 +1,7 @@
 //! Driving one turn: the inbox row first, then the model's loop or a command, then everything it added in one commit.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     sync::{Mutex, PoisonError},
 };
@@ -196,13 +197,17 @@ impl Engine {
 
     fn person_row(&self, inbound: &Inbound) -> Remembered {
         let redactor = &self.0.parts.redactor;
-        let mut text = redactor.redact(&inbound.text).into_owned();
-        let words = policy::own_words(&text);
-        for quoted in &inbound.quoted {
-            let clean = Untrusted::new(&redactor.redact(quoted.as_str()));
+        let said = redactor.redact(&inbound.text);
+        let words = policy::own_words(&said);
+        // A quarter of the context for what was typed or pasted, and one for all quotes; both stay in the history.
+        let share = self.context() as usize * 3 / 4;
+        let mut text = shortened(&said, share).into_owned();
+        let each = (share / inbound.quoted.len().max(1)).max(200);
+        for quoted in inbound.quoted.iter().take(share / each) {
+            let clean = Untrusted::new(&shortened(&redactor.redact(quoted.as_str()), each));
             let nonce = format!("{:08x}", rand::random::<u32>());
             text.push('\n');
-            text.push_str(&policy::fence(&clean.cut(4000), &nonce, "quoted by the person"));
+            text.push_str(&policy::fence(&clean, &nonce, "quoted by the person"));
         }
         Remembered {
             seq: None,
@@ -471,6 +476,17 @@ async fn stream(brain: &Brain, request: &ModelRequest, sink: &Sink) -> Result<Re
             }
         }
     }
+}
+
+/// The beginning and the end of a text that is longer than `most` bytes.
+fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    let head = text.floor_char_boundary(most / 2);
+    let tail = text.ceil_char_boundary(text.len() - most / 2);
+    let (begin, end) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
+    Cow::Owned(format!("{begin}\n[{} bytes left out here]\n{end}", tail - head))
 }
 
 /// The messages without a last call that nobody answered, which a server would refuse.

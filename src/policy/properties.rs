@@ -150,7 +150,7 @@ fn known_customers() -> Vec<Customer> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(512), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Adding a rule never loosens a call that another rule holds.
     #[test]

@@ -106,25 +106,32 @@ fn child_on_the_terminal() {
 }
 
 /// The test's end of the terminal.
-struct Screen {
+pub struct Screen {
     keys: fs::File,
     output: blocking::Receiver<Vec<u8>>,
     seen: Vec<u8>,
-    child: Child,
+    pub child: Child,
 }
 
 impl Screen {
     fn open(meeting: &Path) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["console::child_on_the_terminal", "--exact", "--ignored", "--nocapture"]);
+        command.env(MEETING, meeting).env("TERM", "xterm");
+        Self::on(&command)
+    }
+
+    /// Starts `command`, with what it sets in its environment, on a terminal of 80 columns.
+    pub fn on(command: &Command) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).unwrap();
         let stdio = || Stdio::from(pty.slave.try_clone().unwrap());
         // A session of its own, so that the terminal's Ctrl-C reaches the child and nobody else.
         let child = Command::new("setsid")
             .arg("--ctty")
-            .arg(std::env::current_exe().unwrap())
-            .args(["console::child_on_the_terminal", "--exact", "--ignored", "--nocapture"])
-            .env(MEETING, meeting)
-            .env("TERM", "xterm")
+            .arg(command.get_program())
+            .args(command.get_args())
+            .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))))
             .stdin(stdio())
             .stdout(stdio())
             .stderr(stdio())
@@ -145,13 +152,13 @@ impl Screen {
         Self { keys, output, seen: Vec::new(), child }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits for `text` in what was written since the last wait, and forgets all up to it.
     #[allow(clippy::disallowed_methods, reason = "a test waits for a condition under a deadline")]
-    fn wait(&mut self, text: &str) -> String {
+    pub fn wait(&mut self, text: &str) -> String {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
             let at = self.seen.windows(text.len()).position(|w| w == text.as_bytes());
@@ -169,7 +176,7 @@ impl Screen {
     }
 
     /// Says a line at the prompt and waits for the answer.
-    fn say(&mut self, line: &str, answer: &str) -> String {
+    pub fn say(&mut self, line: &str, answer: &str) -> String {
         self.press(&format!("{line}\r"));
         let before = self.wait(answer);
         format!("{before}{}", self.wait(PROMPT))

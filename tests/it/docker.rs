@@ -1,7 +1,7 @@
 //! Docker, the inventory and the tools on them: on real containers, and on engines that misbehave.
 
 pub mod boxes;
-mod fake;
+pub mod fake;
 mod faults;
 mod real;
 mod rig;

@@ -89,7 +89,7 @@ impl House {
             Outbound::Block { content: Block::Card(card) } => Some(card),
             _ => None,
         });
-        cards.last().expect("no card was shown")
+        cards.collect::<Vec<_>>().pop().expect("no card was shown")
     }
 
     /// Starts the daemon and waits until it answers.
@@ -101,20 +101,7 @@ impl House {
 
     /// Starts the daemon.
     pub fn launch(&self) -> Daemon {
-        let mut command = Command::from(self.command(&["run", "--log", "json"]));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (log, seen) = watch::channel(String::new());
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                log.send_modify(|all| {
-                    all.push_str(&line);
-                    all.push('\n');
-                });
-            }
-        });
-        Daemon { pid: Pid::from_raw(child.id().unwrap().cast_signed()), child, log: seen }
+        Daemon::of(self.command(&["run", "--log", "json"]))
     }
 
     pub async fn client(&self) -> Client {
@@ -170,6 +157,24 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// Starts `command` as a daemon.
+    pub fn of(command: std::process::Command) -> Self {
+        let mut command = Command::from(command);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (log, seen) = watch::channel(String::new());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                log.send_modify(|all| {
+                    all.push_str(&line);
+                    all.push('\n');
+                });
+            }
+        });
+        Self { pid: Pid::from_raw(child.id().unwrap().cast_signed()), child, log: seen }
+    }
+
     /// Waits until the log holds `part`; gives the log so far.
     pub async fn logs(&mut self, part: &str) -> String {
         let found = timeout(PATIENCE, self.log.wait_for(|log| log.contains(part))).await;

@@ -119,6 +119,26 @@ async fn another_account_is_a_viewer_if_it_may_connect_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_needs_no_secret_of_the_daemons() {
+    let house = House::new(
+        NO_ENGINE,
+        "[prometheus]\nurl = \"http://127.0.0.1:9\"\ntoken = { credential = \"prometheus\" }\n",
+    );
+    for args in [&["ask", "/whoami"][..], &["run"], &["config", "check"], &["config", "show"]] {
+        house.run(args).await.exits(78).says(&["prometheus.token", "LoadCredential"]);
+    }
+    let credentials = tempfile::tempdir().unwrap();
+    fs::write(credentials.path().join("prometheus"), "s3cret-t0ken").unwrap();
+    let mut command = house.command(&["run", "--log", "json"]);
+    command.env("CREDENTIALS_DIRECTORY", credentials.path());
+    let mut daemon = Daemon::of(command);
+    daemon.logs("opsbot runs").await;
+    house.run(&["ask", "/whoami"]).await.exits(0).says(&["anna, admin"]);
+    house.run(&["status"]).await.exits(0);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_during_a_write_finds_its_result_on_return() {
     with_boxes(|boxes| async move {
         let web = boxes.make(Make { service: "web", script: LINGERS, ..Make::default() }).await;
