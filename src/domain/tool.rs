@@ -335,7 +335,8 @@ fn known_list(known: &[String]) -> String {
     let shown: Vec<_> = known.iter().take(8).map(String::as_str).collect();
     let more = known.len().saturating_sub(shown.len());
     let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("; there is {}{tail}", shown.join(", "))
+    let verb = if known.len() == 1 { "is" } else { "are" };
+    format!("; there {verb} {}{tail}", shown.join(", "))
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl Engine {
     /// A person's decision on the card `id` (whole, or its first digits); runs what is approved and ends `sink`. The
     /// work goes on when the caller goes away.
     pub async fn decide(&self, actor: Actor, id: String, verb: Verb, sink: Sink) -> TurnStatus {
-        let engine = self.clone();
+        let (engine, last) = (self.clone(), sink.clone());
         let work = async move {
             let status = match engine.decide_now(&actor, &id, verb, &sink).await {
                 Ok(status) => status,
@@ -78,7 +78,10 @@ impl Engine {
             sink.done(status).await;
             status
         };
-        self.0.tasks.spawn(work).await.unwrap_or(TurnStatus::Failed)
+        match self.0.tasks.spawn(work).await {
+            Ok(status) => status,
+            Err(error) => self.broke(&error, &last).await,
+        }
     }
 
     pub(super) async fn decide_now(

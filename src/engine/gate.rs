@@ -88,7 +88,7 @@ impl Engine {
                 let summary = format!("{}: {} by {}", resolved.call, verdict.risk, verdict.decided_by);
                 let audit = vec![self.clean(caller.entry(AuditKind::Judged, now, summary, detail))];
                 if verdict.risk == crate::domain::Risk::Blocked {
-                    let reason = format!("{} ({})", verdict.reason, verdict.decided_by);
+                    let reason = verdict.why();
                     self.count("opsbot_refusals_total", &call.tool);
                     return Gated::new(CallResult::Refused(reason), audit);
                 }
@@ -101,7 +101,8 @@ impl Engine {
                         None => Gated::new(CallResult::NotNamed(ask), audit),
                     },
                     Naming::Named => {
-                        Gated::new(CallResult::NeedsApproval(Box::new((resolved, verdict))), audit)
+                        // The card's own row tells the verdict, and comes first.
+                        Gated::new(CallResult::NeedsApproval(Box::new((resolved, verdict))), vec![])
                     }
                 }
             }

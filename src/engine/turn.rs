@@ -8,7 +8,7 @@ use std::{
 
 use futures::future::join_all;
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinError};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -53,14 +53,29 @@ struct Scene<'a> {
 impl Engine {
     /// Answers a message; ends `sink` with the status that it returns. The work goes on when the caller goes away.
     pub async fn say(&self, inbound: Inbound, sink: Sink) -> TurnStatus {
-        let engine = self.clone();
+        let (engine, last) = (self.clone(), sink.clone());
         let work = async move {
             let status = engine.answer(&inbound, &sink).await;
             engine.0.parts.counters.add("opsbot_turns_total", &[("status", status_word(status))], 1);
             sink.done(status).await;
             status
         };
-        self.0.tasks.spawn(work).await.unwrap_or(TurnStatus::Failed)
+        match self.0.tasks.spawn(work).await {
+            Ok(status) => status,
+            Err(error) => self.broke(&error, &last).await,
+        }
+    }
+
+    /// Ends the stream of a turn that panicked.
+    pub(super) async fn broke(&self, error: &JoinError, sink: &Sink) -> TurnStatus {
+        tracing::error!(%error, "a turn broke");
+        sink.notice(
+            Level::Error,
+            "OpsBot broke while it worked on this; its log says how. /pending shows what waits.",
+        )
+        .await;
+        sink.done(TurnStatus::Failed).await;
+        TurnStatus::Failed
     }
 
     async fn answer(&self, inbound: &Inbound, sink: &Sink) -> TurnStatus {
@@ -101,8 +116,9 @@ impl Engine {
             sink.send(Outbound::Progress { text: format!("{} before this one …", place.ahead) }).await;
         }
         let running = self.0.sessions.register(&inbound.conversation, &inbound.actor);
+        // A stop reaches this one too when the place becomes free by the very same stop.
         let guard = tokio::select! {
-            guard = place.wait() => guard,
+            biased;
             () = running.cancel.cancelled() => {
                 sink.notice(Level::Info, "Stopped.").await;
                 if let Err(error) = self.store().inbox_done(row, clock::now()).await {
@@ -110,6 +126,7 @@ impl Engine {
                 }
                 return TurnStatus::Stopped;
             }
+            guard = place.wait() => guard,
         };
         let status = self
             .take_turn(
@@ -415,9 +432,11 @@ impl Engine {
         }
         let Some(place) = self.0.sessions.enter(conversation, self.0.parts.bounds.queue) else { return };
         let running = self.0.sessions.register(conversation, actor);
+        // A stop reaches this one too when the place becomes free by the very same stop.
         let guard = tokio::select! {
-            guard = place.wait() => guard,
+            biased;
             () = running.cancel.cancelled() => return,
+            guard = place.wait() => guard,
         };
         self.take_turn(None, None, (conversation, actor), sink, &running.cancel).await;
         drop(guard);

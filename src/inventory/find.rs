@@ -230,7 +230,7 @@ mod tests {
     fn the_unknown_is_told_with_the_nearest_first() {
         let error = inventory().find_customer("nordwint").unwrap_err().to_string();
         assert!(
-            error.starts_with("there is no customer `nordwint`; there is 19 (Nordwind Bakery)"),
+            error.starts_with("there is no customer `nordwint`; there are 19 (Nordwind Bakery)"),
             "{error}"
         );
         let error = inventory().find_service(&"19".into(), "redsi").unwrap_err().to_string();

@@ -97,7 +97,7 @@ impl Approval {
     pub fn ask(ask: Ask<'_>, policy: &Policy) -> Self {
         // The first of the strictest; `max_by_key` alone would give the last.
         let strictest = ask.verdicts.iter().rev().max_by_key(|v| v.risk);
-        let reason = strictest.map(|v| format!("{}: {}", v.decided_by, v.reason)).unwrap_or_default();
+        let reason = strictest.map(Verdict::why).unwrap_or_default();
         Self {
             id: ask.id,
             digest: ResolvedCall::digest(&ask.calls, policy.version()),
@@ -255,7 +255,10 @@ pub fn card(approval: &Approval) -> Card {
         expires_at: approval.expires_at,
         state: approval.state,
         first_approver: approval.first_approver.clone(),
-        outcome: approval.outcome.clone(),
+        outcome: approval.outcome.clone().or_else(|| match (approval.state, &approval.decided_by) {
+            (CardState::Denied, Some(by)) => Some(format!("{by} said no; nothing ran")),
+            _ => None,
+        }),
     }
 }
 

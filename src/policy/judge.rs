@@ -155,6 +155,14 @@ fn default_reason(spec: &ToolSpec) -> String {
 }
 
 impl Verdict {
+    /// Why, in one sentence; a rule is named, so that whoever wrote it finds it.
+    pub fn why(&self) -> String {
+        match &self.decided_by {
+            Decider::Rule(_) => format!("{}: {}", self.decided_by, self.reason),
+            _ => self.reason.clone(),
+        }
+    }
+
     /// The decision over several lines, naming what decided and every rule; for `opsbot policy check`.
     pub fn explain(&self, call: &ToolCall) -> String {
         let what = match self.risk {

@@ -236,9 +236,9 @@ fn cluster_finding(e: &Evidence, r: &ContainerRef, log: &LogEvidence, c: &Cluste
     Finding {
         severity,
         summary: format!(
-            "{} {what} {more}×{} in the last {}{last}{}",
+            "{} {what} {more}{} in the last {}{last}{}",
             r.service,
-            c.count,
+            times(c.count),
             units::span(e.window),
             if past { ", before its last start" } else { "" },
         ),
@@ -349,6 +349,10 @@ fn fine_finding(e: &Evidence, clean: bool) -> Finding {
     }
 }
 
+fn times(n: u64) -> String {
+    if n == 1 { "once".into() } else { format!("{n} times") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{
@@ -457,7 +461,7 @@ mod tests {
         );
         assert_eq!(found[0].quote.as_deref(), Some("503"));
         assert_eq!(found[3].quote.as_deref(), Some("connect() failed (111)"));
-        assert_eq!(found[3].summary, "web logged an error ×42 in the last 10 min, last at 10:31:00 UTC");
+        assert_eq!(found[3].summary, "web logged an error 42 times in the last 10 min, last at 10:31:00 UTC");
         assert_eq!(found[1].summary, "alert HighErrorRate is firing for web since 10:30:05 UTC");
         assert_eq!(found[2].summary, "web uses 99 % of its memory limit");
     }
@@ -484,7 +488,7 @@ mod tests {
         let past = told(&e);
         assert!(past[1].starts_with("info:") && past[1].ends_with("before its last start"), "{past:?}");
         e.containers[1].1.as_mut().unwrap().restart_count = 1;
-        assert!(told(&e).iter().any(|f| f.starts_with("warning: web logged an error ×70")));
+        assert!(told(&e).iter().any(|f| f.starts_with("warning: web logged an error 70 times")));
     }
 
     #[test]

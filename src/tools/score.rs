@@ -134,8 +134,8 @@ fn alerts(e: &Evidence) -> Reason {
     let (points, why) = match (critical, warning, pending) {
         (0, 0, 0) => (15.0, "no alert".to_owned()),
         (0, 0, n) => (12.0, format!("{n} alerts pending or for information")),
-        (0, n, _) => (7.0, format!("{n} alerts of severity warning")),
-        (n, _, _) => (0.0, format!("{n} critical alerts")),
+        (0, n, _) => (7.0, format!("{n} alert{} of severity warning", if n == 1 { "" } else { "s" })),
+        (n, _, _) => (0.0, format!("{n} critical alert{}", if n == 1 { "" } else { "s" })),
     };
     Reason { part: "alerts", weight: 15, points: Some(points), why }
 }

@@ -40,7 +40,7 @@ async fn every_way_to_end_has_its_exit_code() {
             (&["ask"], 2, &["Usage"]),
             (&["sing"], 2, &["unrecognized subcommand"]),
             (&["ask", "/restart_container", customer, "web"], 3, &["Approval needed", "opsbot approve "]),
-            (&["ask", "/delete_customer_data", customer], 4, &["Refused", "floor"]),
+            (&["ask", "/delete_customer_data", customer], 4, &["Refused", "never runs"]),
             (&["status"], 0, &["cards waiting  1"]),
         ];
         for (args, code, parts) in table {

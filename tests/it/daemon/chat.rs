@@ -37,13 +37,13 @@ async fn a_typed_yes(boxes: &Arc<Boxes>, house: &House) {
     let before = boxes.hosts().inspect(&web).await.unwrap().started_at;
     let restart = format!("/restart_container {} web\r", boxes.customer);
     on_terminal(house, &["chat"], move |screen| {
-        // Before there is a card, and after another line came between, `yes` is just a word.
+        // Before there is a card `yes` is just a word; after another line came between it decides nothing, and says so.
         screen.say("yes", "No model is set up");
         screen.press(&restart);
         screen.wait("Approval needed");
         screen.wait(PROMPT);
         screen.say("/whoami", "anna, admin");
-        screen.say("yes", "No model is set up");
+        screen.say("yes", "nothing was decided");
         screen.press(&restart);
         screen.wait("Approval needed");
         screen.wait(PROMPT);

@@ -57,7 +57,7 @@ async fn reads_answer_with_evidence() {
         let out = rig.read("check_up", id.clone()).await.unwrap();
         let lines: Vec<_> = out.text.lines().collect();
         assert!(lines[1].starts_with("1. [critical] web is unhealthy") && lines[1].contains("\"no upstream\""), "{}", out.text);
-        assert!(lines[2].contains("web logged an error ×5") && lines[2].contains("connect() failed"), "{}", out.text);
+        assert!(lines[2].contains("web logged an error 5 times") && lines[2].contains("connect() failed"), "{}", out.text);
         assert!(matches!(&out.blocks[0], Block::Findings { items, .. } if items.len() == 2), "{:?}", out.blocks);
         let status = rig.read("get_container_status", id.clone()).await.unwrap();
         assert!(status.summary.ends_with("1 of 2 containers up"), "{}", status.summary);

@@ -197,7 +197,7 @@ async fn wrong_calls_are_mended_or_explained_to_the_model() {
             "unknown customer",
             "check_up",
             json!({"customer_id": "20"}),
-            "there is no customer `20`; there is 7, 12, 16, 19",
+            "there is no customer `20`; there are 7, 12, 16, 19",
         ),
         (
             "unknown service",
