@@ -234,7 +234,7 @@ mod tests {
             "{error}"
         );
         let error = inventory().find_service(&"19".into(), "redsi").unwrap_err().to_string();
-        assert!(error.starts_with("there is no service `redsi`; there is redis"), "{error}");
+        assert!(error.starts_with("there is no service `redsi`; there are redis"), "{error}");
     }
 
     #[test]
