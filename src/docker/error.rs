@@ -2,13 +2,16 @@
 
 use std::{error::Error, io, time::Duration};
 
+use super::tls;
 use crate::domain::{HostName, ToolError, Untrusted};
 
 const CURE_RUNS: &str = "Check that Docker runs there and that [[docker]] url is right";
 const CURE_RIGHTS: &str = "Give the daemon's user access to that socket (group docker), then restart it";
 const CURE_SLOW: &str = "Check the load of that host, or raise [[docker]] timeout";
-const CURE_GARBAGE: &str = "Check that [[docker]] url leads to a Docker engine";
-const CURE_TLS: &str = "Check the certificates in [[docker]] tls";
+const CURE_GARBAGE: &str =
+    "Check that [[docker]] url leads to a Docker engine; an engine that wants TLS needs [[docker]] tls";
+const CURE_CLOSED: &str =
+    "Check that Docker runs there and that it trusts who signed our certificate ([[docker]] tls.cert)";
 const CURE_NAME: &str = "Add that host to [[docker]], or ask again";
 
 /// A failed call of a Docker host.
@@ -64,7 +67,13 @@ impl DockerError {
         Self::Down { host: host.clone(), detail, cure: CURE_GARBAGE }
     }
 
-    pub(super) fn from_client(host: &HostName, container: &str, error: &bollard::errors::Error) -> Self {
+    /// `secured`: TLS is spoken with that host, which may close without a word when it refuses a certificate.
+    pub(super) fn from_client(
+        host: &HostName,
+        secured: bool,
+        container: &str,
+        error: &bollard::errors::Error,
+    ) -> Self {
         use bollard::errors::Error as E;
         let down = |detail: String, cure| Self::Down { host: host.clone(), detail, cure };
         match error {
@@ -80,11 +89,8 @@ impl DockerError {
             E::JsonDataError { .. } | E::JsonSerdeError { .. } | E::APIVersionParseError {} => {
                 Self::garbage(host, "unreadable version")
             }
-            E::CertPathError { .. } | E::CertParseError { .. } | E::CertMultipleKeys { .. } => {
-                down("a certificate file cannot be read".into(), CURE_TLS)
-            }
             other => {
-                let (detail, cure) = transport(other);
+                let (detail, cure) = transport(other, secured);
                 down(detail, cure)
             }
         }
@@ -92,27 +98,37 @@ impl DockerError {
 }
 
 /// Finds the cause that a person can act on in a chain of client errors.
-fn transport(error: &bollard::errors::Error) -> (String, &'static str) {
+fn transport(error: &bollard::errors::Error, secured: bool) -> (String, &'static str) {
+    let (closed, garbage) = if secured { (CURE_CLOSED, CURE_CLOSED) } else { (CURE_RUNS, CURE_GARBAGE) };
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(e) = next {
         if let Some(io) = e.downcast_ref::<io::Error>() {
-            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return (format!("the TLS handshake failed ({tls})"), CURE_TLS);
+            let io = innermost(io);
+            if let Some(error) = io.get_ref().and_then(|inner| inner.downcast_ref()) {
+                return tls::explain(error);
             }
             return match io.kind() {
                 io::ErrorKind::NotFound => ("its socket is not there".into(), CURE_RUNS),
                 io::ErrorKind::PermissionDenied => ("permission denied".into(), CURE_RIGHTS),
                 io::ErrorKind::ConnectionRefused => ("connection refused".into(), CURE_RUNS),
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                    ("the connection was closed".into(), CURE_RUNS)
+                    ("the connection was closed".into(), closed)
                 }
-                io::ErrorKind::UnexpectedEof => ("the answer broke off".into(), CURE_RUNS),
+                io::ErrorKind::UnexpectedEof => ("the answer broke off".into(), closed),
                 kind => (format!("the connection failed ({kind})"), CURE_RUNS),
             };
         }
         next = e.source();
     }
-    ("the connection broke, or the answer is not HTTP".into(), CURE_GARBAGE)
+    ("the connection broke, or the answer is not HTTP".into(), garbage)
+}
+
+/// The input error that started it: a failed TLS handshake is wrapped in a second one.
+fn innermost(mut error: &io::Error) -> &io::Error {
+    while let Some(inner) = error.get_ref().and_then(|e| e.downcast_ref()) {
+        error = inner;
+    }
+    error
 }
 
 impl From<DockerError> for ToolError {

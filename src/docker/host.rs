@@ -12,7 +12,7 @@ use tokio::time;
 
 use super::{
     ContainerInfo, ContainerStats, DockerError, HostConfig, Listed, LogQuery, LogRead, decode::Decoder, info,
-    wire,
+    tls, wire,
 };
 use crate::domain::{ContainerRef, HostName};
 
@@ -38,16 +38,20 @@ impl Host {
         &self.config.name
     }
 
-    fn open(&self) -> Result<Docker, DockerError> {
+    fn failed(&self, container: &str, error: &bollard::errors::Error) -> DockerError {
+        DockerError::from_client(self.name(), self.config.tls.is_some(), container, error)
+    }
+
+    async fn open(&self) -> Result<Docker, DockerError> {
         let url = &self.config.url;
         let version = bollard::API_DEFAULT_VERSION;
         let client = match &self.config.tls {
             _ if url.starts_with("unix://") => Docker::connect_with_unix(url, CLIENT_TIMEOUT, version),
             _ if !url.starts_with("tcp://") => return Err(DockerError::bad_url(self.name())),
-            Some(tls) => Docker::connect_with_ssl(url, &tls.key, &tls.cert, &tls.ca, CLIENT_TIMEOUT, version),
+            Some(files) => return tls::open(self.name(), url, files, CLIENT_TIMEOUT).await,
             None => Docker::connect_with_http(url, CLIENT_TIMEOUT, version),
         };
-        client.map_err(|e| DockerError::from_client(self.name(), "", &e))
+        client.map_err(|e| self.failed("", &e))
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Docker>> {
@@ -61,8 +65,8 @@ impl Host {
         if let Some(client) = known {
             return Ok(client);
         }
-        let client = self.open()?.negotiate_version().await;
-        let client = client.map_err(|e| DockerError::from_client(self.name(), "", &e))?;
+        let client = self.open().await?.negotiate_version().await;
+        let client = client.map_err(|e| self.failed("", &e))?;
         *self.slot() = Some(client.clone());
         Ok(client)
     }
@@ -103,7 +107,7 @@ impl Host {
         });
         let mut body = client.export_container("opsbot");
         while let Some(piece) = body.next().await {
-            let piece = piece.map_err(|e| DockerError::from_client(&self.config.name, container, &e))?;
+            let piece = piece.map_err(|e| self.failed(container, &e))?;
             if !take(&piece)? {
                 break;
             }
@@ -197,7 +201,7 @@ impl Host {
         let work = async {
             let client = self.client().await?;
             let done = client.restart_container(id, Some(options)).await;
-            done.map_err(|e| DockerError::from_client(self.name(), &r.name, &e))
+            done.map_err(|e| self.failed(&r.name, &e))
         };
         // The engine ends the old process (grace), kills it, and starts the new one.
         self.within(grace + self.config.timeout * 2, work).await

@@ -5,6 +5,7 @@ mod error;
 mod host;
 mod info;
 mod stats;
+mod tls;
 mod wire;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};

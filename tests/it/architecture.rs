@@ -79,6 +79,23 @@ fn only_the_policy_mints_permits() {
     });
 }
 
+/// A write takes a permit; the engine's own does not, so nobody but the tool that was given one may reach it.
+#[test]
+fn only_the_restart_tool_restarts_containers() {
+    check(|file, text, wrong| {
+        if is_test(file) || file.starts_with("src/docker") {
+            return;
+        }
+        let code = production(&bare(text));
+        if !file.starts_with("src/tools/restart") && restarts(&code) {
+            wrong.push("only `tools/restart` restarts containers, with a permit".into());
+        }
+        if code.contains("bollard::") {
+            wrong.push("only `docker` speaks with an engine".into());
+        }
+    });
+}
+
 #[test]
 fn files_stay_small_and_honest() {
     check(|file, text, wrong| {
@@ -208,6 +225,16 @@ fn impurities(code: &str) -> Vec<&'static str> {
         })
     };
     IMPURE.iter().filter(whole).copied().collect()
+}
+
+/// Whether `code` calls or names a method `restart`; `..restart()` takes fields from a function's value.
+fn restarts(code: &str) -> bool {
+    let code: String = code.split_whitespace().collect();
+    code.match_indices(".restart(").any(|(at, _)| !code[..at].ends_with('.'))
+        || code.match_indices("DockerHosts").any(|(at, m)| {
+            let rest = code[at + m.len()..].trim_start_matches('>');
+            rest.starts_with("::restart")
+        })
 }
 
 /// `code` without its inline test modules, which may read clocks and use whom they like.
@@ -343,6 +370,23 @@ fn impure_words_are_seen_outside_tests_and_text() {
     ];
     for (code, want) in table {
         assert_eq!(impurities(&production(&bare(code))), *want, "{code}");
+    }
+}
+
+#[test]
+fn a_restart_is_seen_however_it_is_written() {
+    let table = [
+        ("self.hosts().restart(r, grace).await", true),
+        ("hosts\n    .restart(\n r, grace)", true),
+        ("DockerHosts::restart(&hosts, r, grace)", true),
+        ("<crate::docker::DockerHosts>::restart(&hosts, r, grace)", true),
+        ("all.map(DockerHosts::restart)", true),
+        ("ModelCall { id: None, ..restart() }", false),
+        ("use crate::tools::restart::RestartLimits; restart(x); parts.restart", false),
+        ("// hosts.restart(r)\nlet x = \"hosts.restart(r)\";", false),
+    ];
+    for (code, want) in table {
+        assert_eq!(restarts(&bare(code)), want, "{code}");
     }
 }
 

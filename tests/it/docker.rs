@@ -5,3 +5,4 @@ pub mod fake;
 mod faults;
 mod real;
 mod rig;
+mod tls;
