@@ -20,8 +20,12 @@ pub struct Directory {
 
 /// At most three commands, nearest first.
 pub fn nearest(text: &str, specs: &[ToolSpec], directory: &Directory) -> Vec<String> {
-    let words = words(text);
+    let mut words = words(text);
     let customer = directory.customers.iter().find(|c| names_customer(&words, c));
+    if customer.is_some() {
+        // It tells the tools that list customers from the others only where none is named.
+        words.retain(|w| w != "customer");
+    }
     let service = directory
         .services
         .iter()
@@ -158,6 +162,7 @@ mod tests {
     fn the_nearest_command_comes_first_and_filled_in() {
         let table = [
             ("what's wrong with customer 19?", "/check_up 19"),
+            ("is customer 7 ok", "/check_up 7"),
             ("restart the web of nordwind bakery", "/restart_container 19 web"),
             ("show me Acme's logs", "/get_recent_logs 7"),
             ("which customers are there", "/list_customers"),

@@ -77,7 +77,7 @@ fn running(infos: &[&ContainerInfo]) -> Reason {
     } else if !shaky.is_empty() {
         points *= 0.75;
         let names: Vec<_> =
-            shaky.iter().map(|i| format!("{} restarted ×{}", i.r.service, i.restart_count)).collect();
+            shaky.iter().map(|i| format!("{} restarted {} times", i.r.service, i.restart_count)).collect();
         why = format!("{why}, {}", names.join(", "));
     }
     Reason { part: "containers", weight: 40, points: Some(points), why }

@@ -46,7 +46,10 @@ impl Watch {
         let crashed = info.restart_count > 0 && info.restart_count != self.restarts_before;
         let again = self.started.is_some() && self.started != info.started_at;
         if crashed || again {
-            return Verdict::Down(format!("it ended and was started again: {}", ended(info)));
+            // While it runs the engine tells no exit code.
+            let times =
+                if info.restart_count > 1 { format!(" {} times", info.restart_count) } else { String::new() };
+            return Verdict::Down(format!("it ended and was started again by the engine{times}"));
         }
         self.started = info.started_at;
         self.good += 1;
@@ -63,7 +66,9 @@ fn ended(info: &ContainerInfo) -> String {
         format!("it ended with exit code {code}")
     };
     if info.restart_count > 0 {
-        text += &format!(", restarted by the engine ×{}", info.restart_count);
+        let times =
+            if info.restart_count == 1 { "once".into() } else { format!("{} times", info.restart_count) };
+        text += &format!(", restarted {times} by the engine");
     }
     text
 }
