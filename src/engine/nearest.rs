@@ -52,7 +52,9 @@ pub fn nearest(text: &str, specs: &[ToolSpec], directory: &Directory) -> Vec<Str
             let first_look = if spec.name == "check_up" && customer.is_some() { 0.15 } else { 0.0 };
             // What is always refused is named only to who asks for that very thing.
             let enough = if spec.floor == Risk::Blocked { said >= 1.0 } else { said > 0.0 };
-            let counts = enough || first_look > 0.0;
+            // Whoever names a customer and nothing else wants to look.
+            let looks = wants_customer && customer.is_some() && spec.floor == Risk::Safe;
+            let counts = enough || looks;
             (if counts { said + fit + first_look } else { 0.0 }, *spec)
         })
         .filter(|(score, _)| *score > 0.0)
