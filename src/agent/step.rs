@@ -263,7 +263,9 @@ impl Turn {
                     self.refused = true;
                     let shown = format!("Refused: {}. {}", planned.call, sentence(&reason));
                     effects.push(Effect::Say(Block::notice(Level::Error, shown)));
-                    format!("refused by policy: {reason}. The person has been told. Do not try it again.")
+                    format!(
+                        "refused by policy: {reason}. The person has read this already; add one short sentence at most."
+                    )
                 }
                 CallResult::NeedsApproval(offer) => {
                     offers.push(*offer);

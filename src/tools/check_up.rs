@@ -76,7 +76,8 @@ pub fn report(e: &Evidence) -> ToolOutput {
         let at = f.at.map(|t| format!(", {}", units::clock(t, e.now))).unwrap_or_default();
         lines.push(format!("{}. [{}] {} ({}{at}){quote}", n + 1, f.severity, f.summary, f.source));
     }
-    lines.push(format!("Looked at: {}.", checked(e)));
+    // A small model takes every figure that it reads for a trouble.
+    lines.push(format!("Looked at: {}. What has no finding above is normal:", checked(e)));
     let infos: Vec<_> = e.containers.iter().filter_map(|(_, i)| i.as_ref().ok()).collect();
     lines.extend(infos.iter().map(|i| status::line(i, e.now)));
     lines.extend(measured(e));

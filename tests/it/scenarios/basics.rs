@@ -230,7 +230,7 @@ async fn blocked_tools_are_refused_with_the_reason() {
             assert!(t.cards().is_empty());
             let answer = tool_answer(&world, 1);
             assert!(
-                answer.contains("refused by policy") && answer.contains("Do not try it again"),
+                answer.contains("refused by policy") && answer.contains("has read this already"),
                 "{answer}"
             );
         }
