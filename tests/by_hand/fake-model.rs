@@ -9,7 +9,7 @@
     reason = "a tool for tests, which fails by panicking and uses a part of the fake"
 )]
 
-#[path = "../tests/it/fake/model.rs"]
+#[path = "../it/fake/model.rs"]
 mod model;
 
 use model::{FakeModel, Say, Setup};

@@ -7,7 +7,7 @@
     reason = "a tool for tests, which fails by panicking"
 )]
 
-#[path = "../tests/it/fake/shim.rs"]
+#[path = "../it/fake/shim.rs"]
 mod shim;
 
 #[tokio::main]
