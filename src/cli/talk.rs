@@ -16,13 +16,17 @@ use crate::{
     app::Failure,
     channels::console::{Ask, ChatOptions, Link, once, run},
     control::{Client, Op},
-    domain::Outbound,
+    domain::{Block, Level, Outbound, TurnStatus},
+    engine::{Command, commands},
     policy::approval::Verb,
     runtime::clock,
 };
 
 /// Asks once. Ctrl-C stops what was asked.
 pub(super) async fn ask(context: Context, text: String, conversation: Option<String>) -> Result<u8, Failure> {
+    if approves(&text) {
+        return Err(Failure { code: 2, busy: false, text: NO_APPROVAL.to_owned() });
+    }
     let reached = reach::reach(&context).await?;
     let conversation = conversation.unwrap_or_else(fresh);
     let events =
@@ -64,7 +68,7 @@ pub(super) async fn chat(context: Context, conversation: &str, new: bool) -> Res
     let reach::Reached { client, here } = reached;
     let client = Arc::new(client);
     let (link, wire) = link();
-    let pump = tokio::spawn(carry(client.clone(), conversation, wire));
+    let pump = tokio::spawn(carry(client.clone(), conversation, interactive, wire));
     let ended = run(link, options).await;
     // Ends by itself once its link is gone; a turn that still runs is drained below.
     let _ended = tokio::time::timeout(Duration::from_secs(1), pump).await;
@@ -88,6 +92,13 @@ fn greeting(context: &Context) -> String {
     format!("OpsBot ({model}). Ask in plain words, or /help. Ctrl-C stops an answer, Ctrl-D leaves.")
 }
 
+const NO_APPROVAL: &str = "questions and pipes never approve; a person does: `opsbot approve ID`, or yes in `opsbot chat` on a terminal";
+
+/// Whether the text is the command that says yes to a card.
+fn approves(text: &str) -> bool {
+    matches!(commands::parse(text, &[]), Some(Ok(Command::Approve(_))))
+}
+
 fn fresh() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
@@ -104,7 +115,7 @@ fn link() -> (Link, Wire) {
 }
 
 /// Carries what the person wants to the engine and its events back, first what was left from before.
-async fn carry(client: Arc<Client>, conversation: String, mut wire: Wire) {
+async fn carry(client: Arc<Client>, conversation: String, interactive: bool, mut wire: Wire) {
     let mut left = client.request(Op::Hello { conversation: conversation.clone() }).await;
     while let Some(event) = left.recv().await {
         if !matches!(event, Outbound::Done { .. }) && wire.events.send(event).await.is_err() {
@@ -113,6 +124,15 @@ async fn carry(client: Arc<Client>, conversation: String, mut wire: Wire) {
     }
     while let Some(ask) = wire.asks.recv().await {
         let op = match ask {
+            Ask::Say(text) if !interactive && approves(&text) => {
+                for event in [
+                    Block::notice(Level::Error, NO_APPROVAL).into(),
+                    Outbound::Done { status: TurnStatus::Refused },
+                ] {
+                    let _gone = wire.events.send(event).await;
+                }
+                continue;
+            }
             Ask::Say(text) => Op::Say { conversation: conversation.clone(), text, quoted: vec![] },
             Ask::Decide { id, approve } => {
                 let verb = if approve { Verb::Approve } else { Verb::Deny };

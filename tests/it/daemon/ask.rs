@@ -91,6 +91,8 @@ async fn a_later_process_decides_a_card_exactly_once() {
         // A second process never approves by talking: `yes` is a message.
         let card = house.card(&restart).await;
         house.run(&["ask", "yes"]).await;
+        let approve = format!("/Approve@opsbot {}", card.id);
+        house.run(&["ask", &approve]).await.exits(2).says(&["never approve", "opsbot approve ID"]);
         assert_eq!(started().await, before);
 
         let id = card.id.to_string();

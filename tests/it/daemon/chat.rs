@@ -84,7 +84,8 @@ async fn a_piped_yes_decides_nothing() {
         let before = boxes.hosts().inspect(&web).await.unwrap().started_at;
         let house = House::new(&boxes.url, "");
         let mut command = house.command(&["chat"]);
-        let lines = format!("/restart_container {} web\nyes\n/pending\n", boxes.customer);
+        let id = house.card(&format!("/restart_container {} web", boxes.customer)).await.id;
+        let lines = format!("/restart_container {} web\nyes\n/approve {id}\n/pending\n", boxes.customer);
         let out = tokio::task::spawn_blocking(move || {
             let mut chat = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
             chat.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
@@ -92,7 +93,12 @@ async fn a_piped_yes_decides_nothing() {
         })
         .await
         .unwrap();
-        assert!(out.matches("Approval needed").count() == 2 && !out.contains('\u{1b}'), "{out}");
+        assert!(
+            out.matches("Approval needed").count() == 3
+                && out.contains("never approve")
+                && !out.contains('\u{1b}'),
+            "{out}"
+        );
         assert_eq!(boxes.hosts().inspect(&web).await.unwrap().started_at, before);
     })
     .await;
