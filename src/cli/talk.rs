@@ -116,10 +116,13 @@ fn link() -> (Link, Wire) {
 
 /// Carries what the person wants to the engine and its events back, first what was left from before.
 async fn carry(client: Arc<Client>, conversation: String, interactive: bool, mut wire: Wire) {
-    let mut left = client.request(Op::Hello { conversation: conversation.clone() }).await;
-    while let Some(event) = left.recv().await {
-        if !matches!(event, Outbound::Done { .. }) && wire.events.send(event).await.is_err() {
-            return;
+    // A pipe may end before it has read anything: what was left stays for a person.
+    if interactive {
+        let mut left = client.request(Op::Hello { conversation: conversation.clone() }).await;
+        while let Some(event) = left.recv().await {
+            if !matches!(event, Outbound::Done { .. }) && wire.events.send(event).await.is_err() {
+                return;
+            }
         }
     }
     while let Some(ask) = wire.asks.recv().await {
