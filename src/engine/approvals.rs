@@ -169,10 +169,10 @@ impl Engine {
         let evidence: Vec<_> = ending.blocks.iter().map(|b| redact_block(&redactor, b.clone())).collect();
         let now = clock::now();
         let told = format!("The approved {} ended: {}. {outcome}", calls(&approval), ending.state);
-        let rows = [self.outcome_row(&told, &approval, true)];
         let mut after = approval.clone();
         after.state = ending.state;
         after.outcome = Some(outcome.clone());
+        let rows = [self.outcome_row(&told, &after, true)];
         let digest = hex(&Sha256::digest(serde_json::to_vec(&evidence).unwrap_or_default()));
         let mut audit = self.approval_entry(&after, AuditKind::WriteEnds, approver, now, ending.state.word());
         audit.detail["result"] = json!(digest);
@@ -314,7 +314,8 @@ impl Engine {
             message: Message::User {
                 text: format!("[OpsBot reports: {text} Tell the person the result in one sentence.]"),
             },
-            tainted: approval.tainted,
+            // Why something failed may be a back end's words.
+            tainted: approval.tainted || approval.state == CardState::Failed,
             words: vec![],
             confirmed_write: confirmed,
         })

@@ -109,9 +109,7 @@ impl Tool for GetRecentLogs {
 
     async fn resolve(&self, call: &ToolCall) -> Result<ResolvedCall, ToolError> {
         Wanted::read(&call.args)?;
-        let place = Place::find(&self.source, call).await?;
-        let containers = place.containers();
-        if containers.is_empty() { Err(place.none()) } else { Ok(place.resolved(call, containers)) }
+        Place::find(&self.source, call).await?.inhabited(call)
     }
 
     async fn call(&self, permit: Permit, cx: &RunContext) -> Result<ToolOutput, ToolError> {

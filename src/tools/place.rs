@@ -70,6 +70,12 @@ impl Place {
         })
     }
 
+    /// The call with its containers, of which there must be some.
+    pub(super) fn inhabited(self, call: &ToolCall) -> Result<ResolvedCall, ToolError> {
+        let containers = self.containers();
+        if containers.is_empty() { Err(self.none()) } else { Ok(self.resolved(call, containers)) }
+    }
+
     /// The call in canonical form with its target.
     pub(super) fn resolved(self, call: &ToolCall, containers: Vec<ContainerRef>) -> ResolvedCall {
         let mut args = Map::new();

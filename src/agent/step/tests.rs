@@ -305,3 +305,20 @@ fn sentences_begin_large_and_end() {
         assert_eq!(sentence(text), want);
     }
 }
+
+#[test]
+fn a_model_whose_calls_are_forced_gets_words_only_after_its_first_results() {
+    let mut turn = turn_of(CallMode::Constrained, 10_000);
+    assert_eq!(words(&turn.step(Event::Begin)), ["ask constrained 3"]);
+    assert_eq!(words(&turn.step(reply("", &[call("check_up", "19")]))), ["run check_up(customer_id=19)"]);
+    let asked = turn.step(output("web is unhealthy"));
+    // The tools stay, so that the prefix does.
+    assert_eq!(words(&asked), ["ask words 3"]);
+    let [Effect::Ask(request)] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!(request.messages.last(), Some(&Message::User { text: prompt::WORDS_ONLY.into() }));
+    assert!(
+        !turn.added().contains(&Message::User { text: prompt::WORDS_ONLY.into() }),
+        "it is not remembered"
+    );
+    assert_eq!(words(&turn.step(reply("Its web is ill.", &[call("check_up", "7")]))), ["finish answered"]);
+}

@@ -104,9 +104,14 @@ fn a_body_numbers_calls_and_matches_results() {
     assert_eq!(messages[2]["tool_call_id"], "given");
     assert_eq!(messages[3]["tool_call_id"], "call_1");
     assert_eq!(native["chat_template_kwargs"]["enable_thinking"], false);
+    let spoken = body(&settings, &ModelRequest { mode: CallMode::Words, ..request.clone() }, false);
     let forced = body(&settings, &ModelRequest { mode: CallMode::Constrained, ..request }, false);
     assert!(forced.get("tools").is_none() && forced.get("chat_template_kwargs").is_none());
     assert_eq!(forced["response_format"]["json_schema"]["schema"]["anyOf"].as_array().unwrap().len(), 2);
+    assert_eq!(spoken["messages"], forced["messages"], "the server's prompt cache holds");
+    let left = &spoken["response_format"]["json_schema"]["schema"]["anyOf"];
+    assert_eq!(left.as_array().unwrap().len(), 1);
+    assert_eq!(left[0]["properties"]["name"]["enum"], json!(["none"]));
 }
 
 #[test]

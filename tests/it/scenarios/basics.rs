@@ -420,3 +420,32 @@ async fn a_card_ends_the_turn_and_the_model_reads_the_outcome() {
     let last = second["messages"].as_array().unwrap().last().unwrap().to_string();
     assert!(last.contains("OpsBot reports") && last.contains("done"), "{last}");
 }
+
+#[tokio::test]
+async fn a_write_without_a_service_is_narrowed_to_the_one_that_was_named() {
+    let whole = || call("restart_container", json!({"customer_id": "19"}));
+    // What is said, and the call that the card then shows; none where the bot asks instead.
+    let table = [
+        ("restart the web of customer 19", Some("restart_container(customer_id=19, service=web)")),
+        ("restart customer 19", Some("restart_container(customer_id=19)")),
+        ("restart web and db of customer 19", None),
+        ("restart the web of customer 7", None),
+    ];
+    for (said, want) in table {
+        let world = World::start(Setup::default(), Some(FakeModel::start(vec![whole()]).await)).await;
+        let t = world.say("anna", said).await;
+        let cards: Vec<_> = t.cards().into_iter().flat_map(|c| c.calls).collect();
+        assert_eq!(cards, want.map(String::from).into_iter().collect::<Vec<_>>(), "{said}: {}", t.shown());
+        assert_eq!(t.status == TurnStatus::WaitsForApproval, want.is_some(), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_breaks_ends_its_stream_and_the_next_one_works() {
+    let world = World::plain().await;
+    world.site.change(|s| s.lost = true);
+    let t = world.say("anna", "/check_up 19").await;
+    t.ended(TurnStatus::Failed).has("OpsBot broke while it worked on this");
+    world.site.change(|s| s.lost = false);
+    world.say("anna", "/check_up 19").await.ended(TurnStatus::Answered);
+}

@@ -51,6 +51,8 @@ pub struct State {
     pub ended: usize,
     /// The write panics.
     pub panics: bool,
+    /// Finding out what a call would touch panics.
+    pub lost: bool,
     /// Reads fail with these words.
     pub fails: Option<String>,
 }
@@ -195,6 +197,7 @@ impl Tool for SiteTool {
     }
 
     async fn resolve(&self, call: &ToolCall) -> Result<ResolvedCall, ToolError> {
+        assert!(!self.site.read(|s| s.lost), "the inventory breaks");
         let mut target = Target::default();
         if let Some(given) = call.args.text("customer_id") {
             let Some((id, _)) = CUSTOMERS.iter().find(|(id, name)| *id == given || *name == given) else {
