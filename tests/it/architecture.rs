@@ -23,7 +23,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tools", &["domain", "policy", "agent", "docker", "prometheus", "inventory", "spill", "runtime"]),
     ("engine", &["domain", "policy", "agent", "store", "spill", "inventory", "runtime"]),
     ("control", &["domain", "policy", "engine", "runtime"]),
-    ("channels", &["domain", "control", "runtime"]),
+    ("chart", &["domain"]),
+    ("voice", &["domain"]),
+    ("docker_gate", &["domain", "runtime"]),
+    ("channels", &["domain", "control", "engine", "policy", "store", "chart", "voice", "http", "runtime"]),
     ("http", &["domain", "runtime"]),
     ("runtime", &["domain"]),
 ];

@@ -1,0 +1,5 @@
+//! Telegram: updates become rows before they are confirmed, replies leave through one governor, cards follow their approval.
+
+pub mod post;
+
+pub use post::{Body, Place, Post, Rich, Tap};
