@@ -199,6 +199,7 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
             output_share: u32::try_from(config.limits.output_share).unwrap_or(8),
             approval: SignedDuration::try_from(config.policy.approval_lifetime)
                 .map_err(|e| Failure::config(format!("policy.approval_lifetime: {e}")))?,
+            old_after: SignedDuration::from_mins(10),
         },
     });
     let recovered = engine.recover().await?;

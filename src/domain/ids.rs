@@ -57,3 +57,18 @@ text_id!(
     /// One conversation: channel, chat, topic and person in one text (`console:anna:1`).
     ConversationKey
 );
+
+impl ConversationKey {
+    /// The conversation of one person in a chat, or in a topic of it, of a channel over a network.
+    pub fn in_chat(channel: super::ChannelKind, chat: i64, topic: Option<i32>, person: &PersonName) -> Self {
+        Self(format!("{channel}:{chat}:{}:{person}", topic.unwrap_or(0)))
+    }
+
+    /// The chat that the conversation is held in, with everybody's conversations there; on the console itself.
+    pub fn place(&self) -> &str {
+        match self.0.split_once(':') {
+            Some(("console", _)) | None => &self.0,
+            Some(_) => self.0.rsplit_once(':').map_or(&self.0, |(place, _)| place),
+        }
+    }
+}

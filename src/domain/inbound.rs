@@ -1,5 +1,6 @@
 //! What comes in from any channel, in one vocabulary.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Actor, ConversationKey, Untrusted};
@@ -16,4 +17,7 @@ pub struct Inbound {
     /// Quoted, forwarded or uploaded text that came with it.
     #[serde(default)]
     pub quoted: Vec<Untrusted>,
+    /// When it was sent, where a channel can deliver late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
 }

@@ -13,10 +13,16 @@ mod sink;
 mod steering;
 mod turn;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use jiff::SignedDuration;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 pub use crate::store::StoreError;
@@ -28,7 +34,7 @@ pub use sink::{Sink, redact_block, redact_value};
 
 use crate::{
     agent::port::{CallMode, Model},
-    domain::Level,
+    domain::{Inbound, Level},
     policy::{Policy, Redactor},
     runtime::Counters,
     spill::SpillStore,
@@ -65,6 +71,8 @@ pub struct Bounds {
     pub output_share: u32,
     /// How long a card waits.
     pub approval: SignedDuration,
+    /// A message that was sent longer ago than this asks before it acts.
+    pub old_after: SignedDuration,
 }
 
 /// What an engine is made of.
@@ -99,6 +107,9 @@ struct Inner {
     parts: Parts,
     sessions: Arc<Sessions>,
     tasks: TaskTracker,
+    /// Kept messages whose turn has not begun.
+    waiting: Mutex<BTreeMap<i64, Inbound>>,
+    changes: watch::Sender<u64>,
 }
 
 /// The engine; clones share everything.
@@ -114,7 +125,22 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// An engine over `parts`; nothing runs yet.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, sessions: Arc::default(), tasks: TaskTracker::new() }))
+        Self(Arc::new(Inner {
+            parts,
+            sessions: Arc::default(),
+            tasks: TaskTracker::new(),
+            waiting: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }))
+    }
+
+    /// Tells whenever a reply was kept or an approval changed; the number has no meaning of its own.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|n| *n += 1);
     }
 
     /// The tools.
@@ -140,7 +166,7 @@ impl Engine {
     /// Says so and gives true once the daemon drains: nothing new may begin then.
     async fn turns_away(&self, sink: &Sink) -> bool {
         let draining = self.0.tasks.is_closed();
-        if draining {
+        if draining && !sink.abandon() {
             let text = "OpsBot is stopping and begins nothing new; ask again once it is back.";
             sink.notice(Level::Warning, text).await;
         }

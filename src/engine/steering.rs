@@ -1,5 +1,6 @@
 //! The commands that steer the bot itself; none of them waits for a turn or needs a model.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Command, Engine, Scope, Sink, commands};
@@ -12,6 +13,14 @@ use crate::{
 
 impl Engine {
     pub(super) async fn steer(&self, command: Command, inbound: &Inbound, sink: &Sink) -> TurnStatus {
+        if let Some(sent) = inbound.sent_at.filter(|at| self.is_old(*at, clock::now()))
+            && matches!(command, Command::Approve(_) | Command::Unfreeze)
+        {
+            let title = format!("You sent {} {}: still do it?", inbound.text.trim(), ago(sent, clock::now()));
+            let buttons = vec![("Yes, do it".to_owned(), inbound.text.trim().to_owned())];
+            sink.block(Block::Buttons { title, buttons }).await;
+            return TurnStatus::Answered;
+        }
         let done = match command {
             Command::Stop => {
                 return self
@@ -144,6 +153,16 @@ impl Engine {
         let columns = ["", "now"].map(String::from).to_vec();
         sink.block(Block::Table { title: Some("OpsBot".into()), columns, rows }).await;
         Ok(TurnStatus::Answered)
+    }
+}
+
+/// How long before `now` something was, in its largest unit (`2 h ago`).
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    let minutes = now.duration_since(at).as_mins();
+    match minutes {
+        0..120 => format!("{minutes} min ago"),
+        120..2880 => format!("{} h ago", minutes / 60),
+        _ => format!("{} days ago", minutes / 1440),
     }
 }
 

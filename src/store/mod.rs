@@ -6,6 +6,7 @@
 
 mod approvals;
 mod audit;
+mod channel;
 mod db;
 mod error;
 mod files;
@@ -31,6 +32,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use approvals::{Finish, Tell};
 pub use audit::{AuditReport, Completeness};
+pub use channel::{OpenMessage, OpenReply, Posted, Progress, TurnEnd};
 pub use error::StoreError;
 pub use health::StoreHealth;
 pub use history::{HistoryRow, NewHistory};

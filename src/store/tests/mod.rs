@@ -51,7 +51,13 @@ fn actor(person: &str) -> Actor {
 }
 
 fn inbound(text: &str) -> Inbound {
-    Inbound { conversation: conv(), actor: actor("anna"), text: text.to_owned(), quoted: vec![] }
+    Inbound {
+        conversation: conv(),
+        actor: actor("anna"),
+        text: text.to_owned(),
+        quoted: vec![],
+        sent_at: None,
+    }
 }
 
 fn entry(kind: AuditKind, summary: &str) -> AuditEntry {
@@ -94,6 +100,7 @@ fn approval(bits: u128) -> Approval {
         requester: actor("anna"),
         conversation: conv(),
         tainted: false,
+        sent_at: None,
         created_at: at(0),
         expires_at: at(300),
         state: CardState::Pending,

@@ -53,6 +53,7 @@ impl Default for Setup {
             turn: Duration::from_secs(30),
             output_share: 8,
             approval: SignedDuration::from_mins(5),
+            old_after: SignedDuration::from_mins(10),
         };
         Self {
             rules: String::new(),
@@ -282,7 +283,13 @@ pub fn conversation(person: &str) -> ConversationKey {
 }
 
 pub fn inbound(person: &str, text: &str) -> Inbound {
-    Inbound { conversation: conversation(person), actor: actor(person), text: text.into(), quoted: vec![] }
+    Inbound {
+        conversation: conversation(person),
+        actor: actor(person),
+        text: text.into(),
+        quoted: vec![],
+        sent_at: None,
+    }
 }
 
 pub fn quoting(person: &str, text: &str, quoted: &str) -> Inbound {
