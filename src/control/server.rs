@@ -169,7 +169,7 @@ async fn act(op: Op, engine: Engine, actor: Actor, sink: Sink) {
                 return sink.done(TurnStatus::Failed).await;
             }
             let conversation = key(&actor, &conversation);
-            engine.say(Inbound { conversation, actor, text, quoted, sent_at: None }, sink).await;
+            engine.say(Inbound { quoted, ..Inbound::new(conversation, actor, text) }, sink).await;
         }
         Op::Decide { approval, verb } => {
             engine.decide(actor, approval, verb, sink).await;

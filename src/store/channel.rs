@@ -37,6 +37,8 @@ pub struct OpenReply {
     pub inbox: Option<i64>,
     /// The live message of the message that it answers.
     pub live: Option<String>,
+    /// The channel's own number of the message that it answers.
+    pub message: Option<i64>,
     /// The channel's own notes on how far delivery came.
     pub progress: Option<Value>,
 }
@@ -175,7 +177,7 @@ impl Store {
     pub async fn replies_open(&self, channel: &str) -> Result<Vec<OpenReply>, StoreError> {
         let mut db = self.0.db.read().await?;
         let rows = sqlx::query(
-            "SELECT o.id, o.conversation, o.body, o.at, o.inbox, i.live, o.progress FROM outbox o \
+            "SELECT o.id, o.conversation, o.body, o.at, o.inbox, i.live, o.progress, i.body FROM outbox o \
              LEFT JOIN inbox i ON i.id = o.inbox \
              WHERE o.done_at IS NULL AND o.conversation LIKE $1 ORDER BY o.id",
         )
@@ -183,6 +185,18 @@ impl Store {
         .fetch_all(db.conn()?)
         .await?;
         rows.iter().map(open_reply).collect()
+    }
+
+    /// The reply `id`, delivered or not.
+    pub async fn reply(&self, id: i64) -> Result<Option<OpenReply>, StoreError> {
+        let mut db = self.0.db.read().await?;
+        let row = sqlx::query(
+            "SELECT id, conversation, body, at, NULL, NULL, NULL, NULL FROM outbox WHERE id = $1",
+        )
+        .bind(id)
+        .fetch_optional(db.conn()?)
+        .await?;
+        row.as_ref().map(open_reply).transpose()
     }
 
     /// Writes down how far delivery of the reply `id` came.
@@ -338,6 +352,10 @@ fn open_reply(row: &SqliteRow) -> Result<OpenReply, StoreError> {
         at: time(row.try_get(3)?)?,
         inbox: row.try_get(4)?,
         live: row.try_get(5)?,
+        message: row
+            .try_get::<Option<&str>, _>(7)?
+            .and_then(|body| serde_json::from_str::<Inbound>(body).ok())
+            .and_then(|inbound| inbound.message),
         progress: progress.map(|p| from_json(&p, || format!("outbox row {id}"))).transpose()?,
     })
 }
