@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod fault;
+pub mod governor;
 pub mod post;
 
 pub use post::{Body, Place, Post, Rich, Tap};
