@@ -382,7 +382,8 @@ fn shown(name: &str, otherwise: impl ToString) -> String {
     if name.is_empty() { otherwise.to_string() } else { name }
 }
 
-fn one_line(text: &str, most: usize) -> String {
+/// `text` cleaned, on one line, at most `most` characters.
+pub(super) fn one_line(text: &str, most: usize) -> String {
     let clean = Untrusted::new(text);
     let words: Vec<_> = clean.as_str().split_whitespace().collect();
     words.join(" ").chars().take(most).collect::<String>().trim_end().to_owned()
