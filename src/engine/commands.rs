@@ -200,6 +200,14 @@ pub fn help(specs: &[ToolSpec]) -> Vec<Vec<String>> {
     tools.chain(STEERING.iter().map(|(c, what)| vec![(*c).to_owned(), (*what).to_owned()])).collect()
 }
 
+/// The commands that steer the bot: name and what it does, in the order of `/help`.
+pub fn steering() -> impl Iterator<Item = (&'static str, &'static str)> {
+    STEERING.iter().filter_map(|(usage, what)| {
+        let name = usage.split_whitespace().next()?.strip_prefix('/')?;
+        Some((name, *what))
+    })
+}
+
 /// One tool's parameters for `/help NAME`.
 pub fn help_for(spec: &ToolSpec) -> Vec<Vec<String>> {
     spec.params

@@ -51,13 +51,7 @@ fn actor(person: &str) -> Actor {
 }
 
 fn inbound(text: &str) -> Inbound {
-    Inbound {
-        conversation: conv(),
-        actor: actor("anna"),
-        text: text.to_owned(),
-        quoted: vec![],
-        sent_at: None,
-    }
+    Inbound::new(conv(), actor("anna"), text)
 }
 
 fn entry(kind: AuditKind, summary: &str) -> AuditEntry {

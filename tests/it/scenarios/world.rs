@@ -283,13 +283,7 @@ pub fn conversation(person: &str) -> ConversationKey {
 }
 
 pub fn inbound(person: &str, text: &str) -> Inbound {
-    Inbound {
-        conversation: conversation(person),
-        actor: actor(person),
-        text: text.into(),
-        quoted: vec![],
-        sent_at: None,
-    }
+    Inbound::new(conversation(person), actor(person), text)
 }
 
 pub fn quoting(person: &str, text: &str, quoted: &str) -> Inbound {
