@@ -1,5 +1,29 @@
 //! Telegram: updates become rows before they are confirmed, replies leave through one governor, cards follow their approval.
 
+mod card;
+#[cfg(test)]
+mod checks;
+mod excerpt;
+mod live;
+mod markdown;
+#[cfg(test)]
+mod markdown_tests;
+mod mending;
+mod plot;
 pub mod post;
+mod render;
+#[cfg(test)]
+mod render_tests;
+mod rich;
+mod split;
+#[cfg(test)]
+mod split_tests;
+mod table;
+mod text;
 
+pub use card::card;
+pub use live::live;
+pub use mending::{REPEAT, mark_repeat, plain, shorten};
 pub use post::{Body, Place, Post, Rich, Tap};
+pub use render::{Look, ROOM, render};
+pub use split::split;
