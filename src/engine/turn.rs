@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Brain, Command, Engine, Scope, Sink, commands,
     gate::{Caller, Gated},
-    nearest,
+    nearest, present,
     session::{Place, Registered},
 };
 use crate::{
@@ -41,6 +41,8 @@ struct Ledger {
     audit: Vec<AuditEntry>,
     turn: Option<Turn>,
     tainted: bool,
+    /// Quotes too long for a prompt, kept to be searched.
+    kept: Vec<Block>,
 }
 
 /// Where a turn happens.
@@ -267,7 +269,7 @@ impl Engine {
                 (Some(call), _) => self.run_command(&call, &mut ledger, &scene).await,
                 (None, Some((_, inbound))) => match self.brain() {
                     Some(brain) => self.converse(brain, &mut ledger, &scene).await,
-                    None => self.suggest(&inbound.text, "No model is set up", sink).await,
+                    None => self.suggest(&inbound.text, "No model is set up", &ledger.kept, sink).await,
                 },
                 (None, None) => match self.brain() {
                     Some(brain) => self.converse(brain, &mut ledger, &scene).await,
@@ -308,11 +310,12 @@ impl Engine {
             rows.splice(..c.rows, [c.summary]);
         }
         let new_from = rows.len();
+        let mut kept = Vec::new();
         if let Some(inbound) = message {
-            rows.push(self.person_row(inbound));
+            rows.push(self.person_row(inbound, &mut kept));
         }
         let tainted = history::tainted(&rows);
-        Ok(Ledger { rows, new_from, tainted, ..Ledger::default() })
+        Ok(Ledger { rows, new_from, tainted, kept, ..Ledger::default() })
     }
 
     /// The message as it may be kept.
@@ -322,8 +325,10 @@ impl Engine {
         Inbound { text: redactor.redact(&inbound.text).into_owned(), quoted, ..inbound.clone() }
     }
 
-    fn person_row(&self, inbound: &Inbound) -> Remembered {
+    /// The message as the model reads it; quotes that are cut are kept whole and `kept` points to them.
+    fn person_row(&self, inbound: &Inbound, kept: &mut Vec<Block>) -> Remembered {
         let redactor = &self.0.parts.redactor;
+        let at = clock::now();
         let said = redactor.redact(&inbound.text);
         let words = policy::own_words(&said);
         // A quarter of the context for what was typed or pasted, and one for all quotes; both stay in the history.
@@ -331,14 +336,16 @@ impl Engine {
         let mut text = shortened(&said, share).into_owned();
         let each = (share / inbound.quoted.len().max(1)).max(200);
         for quoted in inbound.quoted.iter().take(share / each) {
-            let clean = Untrusted::new(&shortened(&redactor.redact(quoted.as_str()), each));
+            let fitted = present::fitted(&redactor.redact(quoted.as_str()), each, (&self.0.parts.spill, at));
+            kept.extend(fitted.kept);
+            let clean = Untrusted::new(&fitted.text);
             let nonce = format!("{:08x}", rand::random::<u32>());
             text.push('\n');
             text.push_str(&policy::fence(&clean, &nonce, "quoted by the person"));
         }
         Remembered {
             seq: None,
-            at: clock::now(),
+            at,
             kind: RowKind::User,
             message: Message::User { text },
             tainted: !inbound.quoted.is_empty(),
@@ -533,13 +540,15 @@ impl Engine {
         }
         let asked = ledger.rows.iter().skip(ledger.new_from).find(|r| r.kind == RowKind::User);
         match asked.and_then(|r| r.words.first()) {
-            Some(words) => self.suggest(words, &format!("Without the model: {reason}"), scene.sink).await,
+            Some(words) => {
+                self.suggest(words, &format!("Without the model: {reason}"), &ledger.kept, scene.sink).await
+            }
             None => TurnStatus::Answered,
         }
     }
 
-    /// Answers plain words with the commands that come nearest.
-    async fn suggest(&self, text: &str, why: &str, sink: &Sink) -> TurnStatus {
+    /// Answers plain words with the commands that come nearest, and with what of the message can be searched.
+    async fn suggest(&self, text: &str, why: &str, kept: &[Block], sink: &Sink) -> TurnStatus {
         let directory = (self.0.parts.directory)().await;
         let commands = nearest::nearest(text, self.registry().specs(), &directory);
         let why = why.trim_end_matches('.');
@@ -553,6 +562,9 @@ impl Engine {
             sink.notice(Level::Info, format!("{why}.")).await;
             let buttons = commands.into_iter().map(|c| (c.clone(), c)).collect();
             sink.block(Block::Buttons { title: "The commands that come nearest:".into(), buttons }).await;
+        }
+        for block in kept {
+            sink.block(block.clone()).await;
         }
         TurnStatus::Answered
     }

@@ -35,7 +35,13 @@ const PART: Extent = Extent { calls: 8, steps: 5, each: 120 };
 /// The message that is the card: sent once, then edited as its state changes.
 pub fn card(card: &Card, look: &Look<'_>) -> Post {
     let (rich, whole) = face(card, look);
-    Post { body: Body::Text(rich), keyboard: keyboard(card, whole), card: Some(card.id), quiet: false }
+    Post {
+        body: Body::Text(rich),
+        keyboard: keyboard(card, whole),
+        card: Some(card.id),
+        quiet: false,
+        reply_to: None,
+    }
 }
 
 /// The file with everything that a card asks, when it does not fit its message; it belongs in front of the card.
@@ -56,6 +62,7 @@ pub(super) fn annex(card: &Card, look: &Look<'_>) -> Option<Post> {
         keyboard: vec![],
         card: None,
         quiet: true,
+        reply_to: None,
     })
 }
 

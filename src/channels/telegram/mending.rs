@@ -67,6 +67,7 @@ pub fn shorten(mut post: Post) -> Vec<Post> {
         keyboard: vec![],
         card: None,
         quiet: true,
+        reply_to: None,
     };
     vec![post, file]
 }
