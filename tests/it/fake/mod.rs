@@ -2,3 +2,5 @@
 
 pub mod model;
 pub mod shim;
+#[cfg(feature = "telegram")]
+pub mod telegram;
