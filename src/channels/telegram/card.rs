@@ -40,7 +40,6 @@ pub fn card(card: &Card, look: &Look<'_>) -> Post {
         keyboard: keyboard(card, whole),
         card: Some(card.id),
         quiet: false,
-        reply_to: None,
     }
 }
 
@@ -62,7 +61,6 @@ pub(super) fn annex(card: &Card, look: &Look<'_>) -> Option<Post> {
         keyboard: vec![],
         card: None,
         quiet: true,
-        reply_to: None,
     })
 }
 

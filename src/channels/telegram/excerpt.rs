@@ -79,7 +79,6 @@ pub(super) fn log(source: &str, raw: &[String], omitted: u64, look: &Look<'_>) -
         keyboard: vec![],
         card: None,
         quiet: false,
-        reply_to: None,
     })
 }
 

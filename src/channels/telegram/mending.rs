@@ -67,7 +67,6 @@ pub fn shorten(mut post: Post) -> Vec<Post> {
         keyboard: vec![],
         card: None,
         quiet: true,
-        reply_to: None,
     };
     vec![post, file]
 }

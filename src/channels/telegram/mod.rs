@@ -5,6 +5,7 @@ pub mod attach;
 mod card;
 #[cfg(test)]
 mod checks;
+pub mod courier;
 pub mod decode;
 mod excerpt;
 pub mod fault;

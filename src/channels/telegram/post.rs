@@ -114,13 +114,11 @@ pub struct Post {
     pub card: Option<ApprovalId>,
     /// Comes without a sound.
     pub quiet: bool,
-    /// The message that it replies to.
-    pub reply_to: Option<i32>,
 }
 
 impl Post {
     /// A message of text.
     pub fn text(rich: Rich) -> Self {
-        Self { body: Body::Text(rich), keyboard: vec![], card: None, quiet: false, reply_to: None }
+        Self { body: Body::Text(rich), keyboard: vec![], card: None, quiet: false }
     }
 }

@@ -154,7 +154,6 @@ fn file(title: Option<&str>, mut pen: Pen, (names, cells): Cells<'_>, raw: Cells
         keyboard: vec![],
         card: None,
         quiet: false,
-        reply_to: None,
     }
 }
 
