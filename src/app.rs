@@ -14,8 +14,10 @@ use crate::{
     config::{CallStyle, Config, Dialect, Env, ModelConfig},
     control::{People, people::host_uid},
     docker::{DockerHosts, HostConfig, TlsFiles},
-    domain::{ContainerRef, CustomerId, ToolError, ToolSpec},
-    engine::{Bounds, Brain, Directory, DirectorySource, Engine, Parts, Registry},
+    domain::{ChannelKind, ContainerRef, CustomerId, ToolError, ToolSpec},
+    engine::{
+        Bounds, Brain, Directory, DirectorySource, Engine, KnownPeople, Parts, Registry, people::Configured,
+    },
     inventory::{self, InventorySource, Rules},
     llm,
     policy::{Policy, RawRule, Redactor},
@@ -186,6 +188,7 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
         registry,
         brain: config.model.as_ref().map(brain).transpose()?,
         directory: directory(source.clone()),
+        people: Arc::new(known_people(config)),
         redactor,
         spill,
         counters: counters.clone(),
@@ -220,6 +223,16 @@ fn people(config: &Config) -> People {
         tracing::warn!(user, "[[person]] unix_user is no user of this host; nobody is mapped to it");
     }
     people
+}
+
+/// The configuration's people as chat platforms know them.
+fn known_people(config: &Config) -> KnownPeople {
+    let people = config.people.iter().map(|p| {
+        let telegram = p.telegram_id.map(|id| (ChannelKind::Telegram, id.to_string()));
+        let discord = p.discord_id.map(|id| (ChannelKind::Discord, id.to_string()));
+        Configured { name: p.name.clone(), role: p.role, ids: telegram.into_iter().chain(discord).collect() }
+    });
+    KnownPeople::new(people.collect())
 }
 
 fn redactor(config: &Config) -> Result<Redactor, Failure> {

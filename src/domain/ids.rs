@@ -49,6 +49,32 @@ text_id!(
     /// A configured person's name (`[[person]] name`), or `uid:1000` for an unmapped host user.
     PersonName
 );
+impl PersonName {
+    /// A name that a person may be given: it stands in keys and tables, so it is short and plain.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let name = text.trim();
+        let good = |c: char| c.is_alphanumeric() || " ._-".contains(c);
+        if name.is_empty() {
+            return Err("is empty".into());
+        }
+        if let Some(c) = name.chars().find(|c| !good(*c)) {
+            return Err(format!("`{c}` may not be in a name; letters, digits, blank, `.`, `_` and `-` may"));
+        }
+        if name.chars().count() > 64 {
+            return Err("is longer than 64 characters".into());
+        }
+        Ok(Self::new(name))
+    }
+
+    /// Whether both are the same name; capitals do not matter.
+    pub fn same(&self, other: &Self) -> bool {
+        self.0.to_lowercase() == other.0.to_lowercase()
+    }
+}
+
 text_id!(
     /// A Docker host's name (`[[docker]] name`).
     HostName

@@ -360,6 +360,7 @@ impl Engine {
     /// # Errors
     /// The store's.
     pub async fn recover(&self) -> Result<usize, StoreError> {
+        self.recover_people().await?;
         let now = clock::now();
         let tell = |approval: &Approval| {
             tracing::warn!(id = %approval.id, "a write had begun when the daemon ended: verify it by hand");

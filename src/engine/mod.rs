@@ -2,12 +2,14 @@
 
 pub mod commands;
 pub mod nearest;
+pub mod people;
 pub mod registry;
 pub mod session;
 
 mod approvals;
 mod audit;
 mod gate;
+mod pairing;
 mod present;
 mod sink;
 mod steering;
@@ -28,6 +30,8 @@ use tokio_util::task::TaskTracker;
 pub use crate::store::StoreError;
 pub use commands::Command;
 pub use nearest::Directory;
+pub use pairing::PairAs;
+pub use people::KnownPeople;
 pub use registry::Registry;
 pub use session::Scope;
 pub use sink::{Sink, redact_block, redact_value};
@@ -87,6 +91,8 @@ pub struct Parts {
     pub brain: Option<Brain>,
     /// The names.
     pub directory: DirectorySource,
+    /// Who is known on chat platforms.
+    pub people: Arc<KnownPeople>,
     /// What must never be shown.
     pub redactor: Arc<Redactor>,
     /// Long outputs.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Command, Engine, Scope, Sink, commands};
+use super::{Command, Engine, PairAs, Scope, Sink, commands, commands::Pair};
 use crate::{
     domain::{Actor, AuditEntry, AuditKind, Block, CardState, Inbound, Level, Role, TurnStatus},
     policy::{self, approval::Verb},
@@ -33,6 +33,7 @@ impl Engine {
             Command::Unfreeze => self.unfreeze(&inbound.actor, sink).await,
             Command::Pending => self.pending(sink).await,
             Command::Status => self.status(sink).await,
+            Command::Pair(pair) => self.pair(pair, &inbound.actor, sink).await,
             Command::Help(topic) => Ok(self.help(topic.as_deref(), sink).await),
             Command::WhoAmI => {
                 let a = &inbound.actor;
@@ -51,9 +52,21 @@ impl Engine {
         }
     }
 
+    /// In a chat nobody has the host's rights, not even an admin.
+    async fn pair(&self, pair: Pair, actor: &Actor, sink: &Sink) -> Result<TurnStatus, StoreError> {
+        let by = (actor, false);
+        match pair {
+            Pair::List => self.pair_list(by, sink).await,
+            Pair::Accept { code, person, role } => {
+                self.pair_accept(by, &code, &PairAs { person, role }, sink).await
+            }
+            Pair::Revoke { person, channel } => self.pair_revoke(by, &person, channel, sink).await,
+        }
+    }
+
     async fn help(&self, topic: Option<&str>, sink: &Sink) -> TurnStatus {
         if let Some(topic) = topic {
-            let Some(spec) = self.registry().spec(topic) else {
+            let Some(spec) = commands::tool(topic, self.registry().specs()) else {
                 sink.notice(Level::Warning, format!("There is no command /{topic}; /help lists them.")).await;
                 return TurnStatus::Failed;
             };

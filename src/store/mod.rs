@@ -15,6 +15,7 @@ mod health;
 mod history;
 mod key;
 mod open;
+mod people;
 mod queue;
 mod witness;
 
@@ -37,6 +38,7 @@ pub use error::StoreError;
 pub use health::StoreHealth;
 pub use history::{HistoryRow, NewHistory};
 pub use key::AuditKey;
+pub use people::{Accepted, Settle, Settled};
 
 use witness::Witness;
 
