@@ -54,4 +54,7 @@ pub struct Attachment {
     pub name: Option<String>,
     /// Its size in bytes, where the channel says it.
     pub bytes: Option<u64>,
+    /// Why it is not fetched at all, for its sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }

@@ -34,7 +34,7 @@ pub use pairing::PairAs;
 pub use people::KnownPeople;
 pub use registry::Registry;
 pub use session::Scope;
-pub use sink::{Sink, redact_block, redact_value};
+pub use sink::{Choose, Sink, redact_block, redact_value};
 
 use crate::{
     agent::port::{CallMode, Model},
@@ -162,6 +162,11 @@ impl Engine {
     /// The model, when one is set up.
     pub fn brain(&self) -> Option<&Brain> {
         self.0.parts.brain.as_ref()
+    }
+
+    /// Who and what there is right now.
+    pub async fn directory(&self) -> Directory {
+        (self.0.parts.directory)().await
     }
 
     /// What must never be shown.

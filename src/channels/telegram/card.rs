@@ -35,12 +35,7 @@ const PART: Extent = Extent { calls: 8, steps: 5, each: 120 };
 /// The message that is the card: sent once, then edited as its state changes.
 pub fn card(card: &Card, look: &Look<'_>) -> Post {
     let (rich, whole) = face(card, look);
-    Post {
-        body: Body::Text(rich),
-        keyboard: keyboard(card, whole),
-        card: Some(card.id),
-        quiet: false,
-    }
+    Post { body: Body::Text(rich), keyboard: keyboard(card, whole), card: Some(card.id), quiet: false }
 }
 
 /// The file with everything that a card asks, when it does not fit its message; it belongs in front of the card.

@@ -73,7 +73,8 @@ async fn show_again(core: &Core) -> Result<(), StoreError> {
         let moved = Posted { shown: MOVED.to_owned(), ..posted.clone() };
         store.posted_put(&moved, now).await?;
         let reply = [Block::Card(policy::card(&approval))];
-        let to = crate::domain::ConversationKey::new(format!("{}:{}", posted.place, approval.requester.person));
+        let to =
+            crate::domain::ConversationKey::new(format!("{}:{}", posted.place, approval.requester.person));
         store.end_turn(&to, TurnEnd { reply: &reply, ..TurnEnd::default() }, now).await?;
         core.wake.notify_one();
         let stub = Post::text(super::Rich::plain("⤵ OpsBot was restarted: this card is shown again below."));
@@ -113,13 +114,15 @@ async fn edit(core: &Core, place: Place, posted: Posted, approval: &Approval) ->
     let message = i32::try_from(posted.message).unwrap_or_default();
     let (draw, data) = (|_: &_| None, |text: &str| press::short(text));
     let card = [Block::Card(policy::card(approval))];
-    let Some(post) = render::render(&card, &core.look(&draw, &data)).into_iter().next() else { return Ok(()) };
+    let Some(post) = render::render(&card, &core.look(&draw, &data)).into_iter().next() else {
+        return Ok(());
+    };
     match core.courier.edit(place, message, false, Lane::Critical, post).await {
         Ok(()) => {
             let shown = Posted { shown: shows(approval), ..posted };
             store.posted_put(&shown, clock::now()).await
         }
-        Err(Undelivered::Stopped | Undelivered::Token) => Ok(()),
+        Err(Undelivered::Stopped { .. } | Undelivered::Token) => Ok(()),
         Err(fault) => {
             tracing::info!(?fault, place = place_text(place), "a card is gone and is not edited any more");
             store.posted_gone(&posted.place, posted.message).await

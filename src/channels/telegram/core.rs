@@ -7,22 +7,15 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 
-use super::{
-    Place,
-    api::Api,
-    courier::Courier,
-    decode::Me,
-    follow::Live,
-    render::Look,
-    vitals::Vitals,
-};
+use super::{Place, api::Api, courier::Courier, decode::Me, follow::Live, render::Look, vitals::Vitals};
 use crate::{
     chart,
-    domain::{Chart, ConversationKey, Role},
+    domain::{Block, Chart, ConversationKey, Role},
     engine::Engine,
-    runtime::Counters,
+    runtime::{Counters, clock},
     voice::Transcriber,
 };
 
@@ -105,27 +98,71 @@ impl Shared {
     ) -> Self {
         let (lives, taken) = (Mutex::default(), Mutex::default());
         let (commands, wake) = (Mutex::default(), Notify::new());
-        Self { engine, api, courier, me, settings, transcriber, counters, vitals, lives, taken, commands, wake }
+        Self {
+            engine,
+            api,
+            courier,
+            me,
+            settings,
+            transcriber,
+            counters,
+            vitals,
+            lives,
+            taken,
+            commands,
+            wake,
+        }
+    }
+
+    /// Answers a press; one that came too late needs none.
+    pub(super) async fn toast(&self, query: &str, text: &str, alert: bool) {
+        if let Err(fault) = self.courier.answer(query, text, alert).await {
+            tracing::debug!(?fault, "a press could not be answered");
+        }
+    }
+
+    /// Answers a press without a word.
+    pub(super) async fn hush(&self, query: &str) {
+        self.toast(query, "", false).await;
+    }
+
+    /// Takes a message away that nobody needs any more.
+    pub(super) async fn delete(&self, place: Place, message: i32) {
+        if let Err(fault) = self.courier.delete(place, message).await {
+            tracing::debug!(?fault, "a message could not be deleted");
+        }
     }
 
     /// How blocks are shown; `data` makes a button's data of its text.
     pub(super) fn look<'a>(
         &self,
-        draw: &'a dyn Fn(&Chart) -> Option<Vec<u8>>,
-        data: &'a dyn Fn(&str) -> String,
+        draw: &'a (dyn Fn(&Chart) -> Option<Vec<u8>> + Sync),
+        data: &'a (dyn Fn(&str) -> String + Sync),
     ) -> Look<'a> {
-        Look::new(draw, data)
+        Look::new(clock::now(), draw, data)
     }
 
-    pub(super) fn draw(&self, chart: &Chart) -> Option<Vec<u8>> {
-        let style = chart::Style { theme: self.settings.theme, ..chart::Style::default() };
-        match chart::png(chart, &style) {
-            Ok(png) => Some(png),
-            Err(error) => {
-                tracing::warn!(%error, "a chart could not be drawn");
-                None
-            }
+    /// The pictures of all charts in `blocks`, drawn where they hold nobody up.
+    pub(super) async fn draw(&self, blocks: &[Block]) -> Vec<(Chart, Option<Vec<u8>>)> {
+        let style = chart::Style::phone(self.settings.theme);
+        let charts =
+            blocks.iter().filter_map(|b| if let Block::Chart(chart) = b { Some(chart) } else { None });
+        let charts: Vec<_> = charts.cloned().collect();
+        if charts.is_empty() {
+            return vec![];
         }
+        let draw = move || {
+            let png = |chart: &Chart| chart::png(chart, style, &TimeZone::UTC);
+            let log = |error| tracing::warn!(%error, "a chart could not be drawn");
+            charts
+                .into_iter()
+                .map(|c| {
+                    let png = png(&c).map_err(log).ok();
+                    (c, png)
+                })
+                .collect()
+        };
+        tokio::task::spawn_blocking(draw).await.unwrap_or_default()
     }
 
     pub(super) fn live(&self, message: i64) -> Option<Arc<Live>> {

@@ -15,7 +15,7 @@ use super::{
     Place, Post, Tap,
     core::Core,
     courier::{Attempt, Lane},
-    press, render,
+    press,
 };
 use crate::domain::{Block, Outbound};
 
@@ -100,9 +100,9 @@ impl Live {
     fn compose(&self, core: &Core, said: &Said) -> Post {
         let (draw, data) = (|_: &_| None, |text: &str| press::short(text));
         let progress = said.progress.as_deref();
-        let rich = render::live(&said.blocks, &said.text, progress, &core.look(&draw, &data));
+        let rich = super::live(&said.blocks, &said.text, progress, &core.look(&draw, &data));
         let stop = Tap { label: "■ Stop".to_owned(), data: press::STOP.to_owned() };
-        Post { keyboard: vec![vec![stop]], reply_to: self.reply_to, ..Post::text(rich) }
+        Post { keyboard: vec![vec![stop]], ..Post::text(rich) }
     }
 
     async fn show(&self, core: &Core, post: Post) {
@@ -113,7 +113,12 @@ impl Live {
         if let Some(message) = shown.message {
             return core.courier.edit_live(self.place, message, post);
         }
-        match core.courier.send(self.place, Lane::Live, post, Attempt::First).await {
+        let (place, lane, attempt) = (self.place, Lane::Live, Attempt::First);
+        let sent = match self.reply_to {
+            Some(to) => core.courier.reply(place, to, lane, post, attempt).await,
+            None => core.courier.send(place, lane, post, attempt).await,
+        };
+        match sent {
             Ok(sent) => {
                 shown.message = Some(sent.message);
                 let name = sent.message.to_string();

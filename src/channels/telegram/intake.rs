@@ -12,7 +12,7 @@ use teloxide::types::{AllowedUpdate, Update};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Place, Post, Rich,
+    Place, Post, Rich, attach,
     core::{CHANNEL, Core},
     courier::{Attempt, Lane},
     decode::{self, Attached, Event, Kind, Press, Said, Sender},
@@ -91,7 +91,7 @@ impl Intake {
                     }
                 }
                 Err(fault) => {
-                    self.trouble(&self.cure(&fault));
+                    self.trouble(&cure(&fault));
                     match fault {
                         Fault::RetryAfter(wait) => wait,
                         Fault::Token => token_pause,
@@ -103,7 +103,11 @@ impl Intake {
                             pause = (pause * 2).min(longest);
                             pause
                         }
-                        _ => std::mem::replace(&mut pause, (pause * 2).min(longest)),
+                        _ => {
+                            let wait = pause;
+                            pause = (pause * 2).min(longest);
+                            wait
+                        }
                     }
                 }
             };
@@ -111,20 +115,6 @@ impl Intake {
                 () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => return,
             }
-        }
-    }
-
-    fn cure(&self, fault: &Fault) -> String {
-        match fault {
-            Fault::Conflict(why) if why.contains("webhook") => {
-                "a webhook takes this bot's updates; it is being removed".to_owned()
-            }
-            Fault::Conflict(_) => "another program polls with this bot's token: stop it, or give OpsBot a bot of \
-                                   its own (@BotFather)"
-                .to_owned(),
-            Fault::Token => "Telegram refuses the token: put the one that @BotFather shows into telegram.token"
-                .to_owned(),
-            fault => fault.to_string(),
         }
     }
 
@@ -189,7 +179,7 @@ impl Intake {
             // A duplicate changes nothing; a press of it still wants its clock stopped.
             if let Some((_, query)) = taken.press {
                 let core = self.core.clone();
-                tokio::spawn(async move { core.courier.answer(&query, "", false).await });
+                tokio::spawn(async move { core.hush(&query).await });
             }
             return;
         };
@@ -198,7 +188,7 @@ impl Intake {
         }
         if let Some((By::Words, query)) = &taken.press {
             let (core, query) = (self.core.clone(), query.clone());
-            tokio::spawn(async move { core.courier.answer(&query, "", false).await });
+            tokio::spawn(async move { core.hush(&query).await });
         }
         turn::begin(&self.core, row, taken.inbound, None, taken.press);
     }
@@ -278,10 +268,12 @@ impl Intake {
             Ok(false) => {
                 let text = "I had read that message before you edited it, and nothing runs again by an edit. \
                             Send it as a new message.";
-                let post = Post { quiet: true, reply_to: Some(said.message), ..Post::text(Rich::plain(text)) };
+                let post = Post { quiet: true, ..Post::text(Rich::plain(text)) };
                 let core = self.core.clone();
                 tokio::spawn(async move {
-                    if let Err(fault) = core.courier.send(said.place, Lane::Reply, post, Attempt::First).await {
+                    let Said { place, message, .. } = said;
+                    let sent = core.courier.reply(place, message, Lane::Reply, post, Attempt::First).await;
+                    if let Err(fault) = sent {
                         tracing::debug!(?fault, "an edit could not be answered");
                     }
                 });
@@ -293,7 +285,7 @@ impl Intake {
     async fn pressed(&self, id: u32, press: Press) -> Option<Taken> {
         let Some((person, role)) = self.who_presses(&press) else {
             let core = self.core.clone();
-            tokio::spawn(async move { core.courier.answer(&press.query, "", false).await });
+            tokio::spawn(async move { core.hush(&press.query).await });
             return None;
         };
         let (by, text) = match press::meaning(&self.core, &press.data).await {
@@ -303,11 +295,11 @@ impl Intake {
                 let core = self.core.clone();
                 tokio::spawn(async move {
                     match other {
-                        press::Meaning::Menu => press::turn_page(&core, &press).await,
+                        press::Meaning::Menu => press::turn_page(&core, &press, role).await,
                         press::Meaning::Again(id) => press::again(&core, &press, id).await,
                         _ => {
                             let text = "This button is of an older version; ask again.";
-                            core.courier.answer(&press.query, text, true).await;
+                            core.toast(&press.query, text, true).await;
                         }
                     }
                 });
@@ -330,6 +322,26 @@ impl Intake {
     }
 }
 
+/// What is wrong, and what to do about it.
+pub(super) fn cure(fault: &Fault) -> String {
+    match fault {
+        Fault::Conflict(why) if why.contains("webhook") => {
+            "a webhook takes this bot's updates; it is being removed".to_owned()
+        }
+        Fault::Conflict(_) => {
+            "another program polls with this bot's token (409): stop it, or give OpsBot a bot of \
+                               its own (@BotFather)"
+                .to_owned()
+        }
+        Fault::Token => {
+            "Telegram refuses the token (401): put the one that @BotFather shows into telegram.token, \
+                         and check telegram.api_url"
+                .to_owned()
+        }
+        fault => fault.to_string(),
+    }
+}
+
 fn source(update: u32) -> String {
     format!("{CHANNEL}{update}")
 }
@@ -342,7 +354,7 @@ fn said_by(id: u32, said: Said, (person, role): (PersonName, Role)) -> Taken {
     let mut text = said.text;
     let quoted: Vec<_> =
         said.quoted.iter().map(|q| Untrusted::new(&format!("{}:\n{}", q.source, q.text))).collect();
-    let attached = said.attached.and_then(|attached| attachment(attached, &mut text));
+    let attached = said.attached.map(attachment);
     if text.trim().is_empty() && attached.is_none() && !quoted.is_empty() {
         text = "What do you make of this?".to_owned();
     }
@@ -356,30 +368,11 @@ fn said_by(id: u32, said: Said, (person, role): (PersonName, Role)) -> Taken {
     Taken { source: source(id), inbound, place, press: None }
 }
 
-/// What can be fetched; what cannot be used is said in the person's place, so that the answer tells what would help.
-fn attachment(attached: Attached, text: &mut String) -> Option<Attachment> {
-    let voice = matches!(attached.kind, Kind::Voice | Kind::Audio | Kind::VideoNote);
-    match attached.kind {
-        Kind::Voice | Kind::Audio | Kind::VideoNote | Kind::Document => Some(Attachment {
-            voice,
-            file: attached.file_id,
-            name: attached.name,
-            bytes: attached.bytes,
-        }),
-        // A picture is fetched like a file, whose reader says that it cannot see.
-        Kind::Photo => Some(Attachment {
-            voice,
-            file: attached.file_id,
-            name: Some("picture.jpg".to_owned()),
-            bytes: attached.bytes,
-        }),
-        Kind::Other(what) => {
-            if text.trim().is_empty() {
-                *text = format!("/help {what}");
-            }
-            None
-        }
-    }
+/// What can be fetched, or the sentence that says what would help instead.
+fn attachment(attached: Attached) -> Attachment {
+    let refused = attach::refusal(&attached);
+    let voice = attached.kind == Kind::Voice;
+    Attachment { voice, file: attached.file_id, name: attached.name, bytes: attached.bytes, refused }
 }
 
 fn label(event: &Event) -> &'static str {

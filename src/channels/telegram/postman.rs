@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use super::{
     press, render,
 };
 use crate::{
-    domain::{Block, Level},
+    domain::{Block, Chart, Level},
     policy,
     runtime::clock,
     store::{OpenReply, Posted, Progress, StoreError},
@@ -131,7 +131,7 @@ impl<'a> Delivery<'a> {
                     Err(fault) => return self.fails(fault).await,
                 }
             } else {
-                self.core.courier.delete(self.place, live).await;
+                self.core.delete(self.place, live).await;
             }
         }
         let attempt = if self.notes.begun { Attempt::MaybeRepeat } else { Attempt::First };
@@ -140,7 +140,12 @@ impl<'a> Delivery<'a> {
             self.write(None, None).await?;
         }
         let lane = if post.card.is_some() { Lane::Critical } else { Lane::Reply };
-        match self.core.courier.send(self.place, lane, post.clone(), attempt).await {
+        let reply_to = self.reply.message.filter(|_| first && self.place.is_group());
+        let sent = match reply_to.and_then(|m| i32::try_from(m).ok()) {
+            Some(to) => self.core.courier.reply(self.place, to, lane, post.clone(), attempt).await,
+            None => self.core.courier.send(self.place, lane, post.clone(), attempt).await,
+        };
+        match sent {
             Ok(sent) => self.stands(sent.message, &post, first).await,
             Err(fault) => self.fails(fault).await,
         }
@@ -181,7 +186,12 @@ impl<'a> Delivery<'a> {
 
     async fn fails(&mut self, fault: Undelivered) -> Result<bool, StoreError> {
         match fault {
-            Undelivered::Stopped | Undelivered::Token => return Ok(false),
+            Undelivered::Stopped { attempted: false } if self.notes.begun => {
+                self.notes.begun = false;
+                self.write(None, None).await?;
+                return Ok(false);
+            }
+            Undelivered::Stopped { .. } | Undelivered::Token => return Ok(false),
             Undelivered::Unsure => {
                 tracing::warn!(id = self.reply.id, "a message may not have arrived; its chat is told");
                 self.notes.sent.push(0);
@@ -208,11 +218,7 @@ impl<'a> Delivery<'a> {
         if self.over { Ok(()) } else { self.write(Some(Ok(())), None).await }
     }
 
-    async fn write(
-        &self,
-        over: Option<Result<(), &str>>,
-        posted: Option<Posted>,
-    ) -> Result<(), StoreError> {
+    async fn write(&self, over: Option<Result<(), &str>>, posted: Option<Posted>) -> Result<(), StoreError> {
         self.write_all(over, posted, None).await
     }
 
@@ -252,28 +258,26 @@ async fn posts(core: &Core, place: Place, reply: &OpenReply) -> Result<Vec<Post>
             blocks.push(Block::Card(policy::card(&approval)));
         }
     }
-    let mut long = Vec::new();
-    let mut posts = {
-        let keep = std::cell::RefCell::new(&mut long);
-        let draw = |chart: &_| core.draw(chart);
-        let data = |text: &str| press::data(text, &mut keep.borrow_mut());
+    let long = Mutex::default();
+    let pictures = core.draw(&blocks).await;
+    let posts = {
+        let draw = |chart: &_| picture(&pictures, chart);
+        let data = |text: &str| press::data(text, &mut long.lock().unwrap_or_else(PoisonError::into_inner));
         render::render(&blocks, &core.look(&draw, &data))
     };
-    for (key, text) in long {
-        store.tap_put(&key, &text, clock::now()).await?;
-    }
-    if place.is_group()
-        && let (Some(post), Some(message)) = (posts.first_mut(), reply.message)
-    {
-        post.reply_to = i32::try_from(message).ok();
-    }
+    press::keep(core, long).await;
     Ok(posts)
+}
+
+fn picture(pictures: &[(Chart, Option<Vec<u8>>)], chart: &Chart) -> Option<Vec<u8>> {
+    pictures.iter().find(|(drawn, _)| drawn == chart)?.1.clone()
 }
 
 /// Shows what no row holds because the store failed; once, and it says so.
 pub(super) async fn push(core: &Core, place: Place, mut blocks: Vec<Block>) {
     blocks.push(Block::notice(Level::Error, "The store failed: this was not stored and is shown once."));
-    let (draw, data) = (|chart: &_| core.draw(chart), |text: &str| press::short(text));
+    let pictures = core.draw(&blocks).await;
+    let (draw, data) = (|chart: &_| picture(&pictures, chart), |text: &str| press::short(text));
     for post in render::render(&blocks, &core.look(&draw, &data)) {
         if let Err(fault) = core.courier.send(place, Lane::Critical, post, Attempt::First).await {
             tracing::error!(?fault, "what could not be stored could not be shown either");
@@ -295,5 +299,3 @@ pub(super) async fn again(core: &Core, place: Place, id: i64) -> Result<bool, St
     }
     Ok(true)
 }
-
-

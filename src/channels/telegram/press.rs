@@ -1,6 +1,9 @@
 //! Buttons: what their data means, and what a press leads to; the answer to the press comes at once.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, time::timeout};
@@ -10,10 +13,11 @@ use super::{
     core::{Core, place_text},
     courier::{Attempt, Lane},
     decode::Press,
-    menu, postman,
+    menu::Menu,
     post::DATA_LIMIT,
+    postman,
 };
-use crate::domain::{Block, CardState, Level, Outbound, TurnStatus};
+use crate::domain::{Block, CardState, Level, Outbound, Role, TurnStatus};
 
 /// The data of the stop button.
 pub(super) const STOP: &str = "s";
@@ -102,7 +106,7 @@ pub(super) async fn toast(
     };
     let said = timeout(ANSWER_WITHIN, first).await.ok().flatten();
     let (text, alert) = said.unwrap_or_default();
-    core.courier.answer(query, &text, alert).await;
+    core.toast(query, &text, alert).await;
     while let Some(event) = events.recv().await {
         let _gone = on.send(event).await;
     }
@@ -123,41 +127,40 @@ fn said(event: &Outbound) -> Option<(String, bool)> {
             | CardState::Superseded => return None,
         },
         Outbound::Done { .. } => (String::new(), false),
-        Outbound::Delta { .. }
-        | Outbound::Retract
-        | Outbound::Progress { .. }
-        | Outbound::Block { .. } => return None,
+        Outbound::Delta { .. } | Outbound::Retract | Outbound::Progress { .. } | Outbound::Block { .. } => {
+            return None;
+        }
     };
     Some((text.chars().take(TOAST_LIMIT).collect(), alert))
 }
 
 /// Turns a menu's page, in place.
-pub(super) async fn turn_page(core: &Core, press: &Press) {
+pub(super) async fn turn_page(core: &Core, press: &Press, role: Role) {
     let directory = core.engine.directory().await;
-    let mut long = Vec::new();
+    let long = Mutex::default();
     let page = {
-        let keep = std::cell::RefCell::new(&mut long);
-        let data = |text: &str| data(text, &mut keep.borrow_mut());
-        menu::navigate(&press.data, &directory, core.engine.registry().specs(), &data)
+        let data = |text: &str| data(text, &mut long.lock().unwrap_or_else(PoisonError::into_inner));
+        let specs = core.engine.registry().specs();
+        Menu { directory: &directory, specs, role, data: &data }.navigate(&press.data)
     };
     keep(core, long).await;
     let (Some(page), Some(message)) = (page, press.message) else {
-        return core.courier.answer(&press.query, "This menu is out of date; send /menu.", true).await;
+        return core.toast(&press.query, "This menu is out of date; send /menu.", true).await;
     };
-    core.courier.answer(&press.query, "", false).await;
+    core.hush(&press.query).await;
     if let Err(fault) = core.courier.edit(press.place, message, false, Lane::Reply, page).await {
         tracing::debug!(?fault, "a menu could not be turned");
     }
 }
 
 /// Shows the menu.
-pub(super) async fn open_menu(core: &Core, place: Place) {
+pub(super) async fn open_menu(core: &Core, place: Place, role: Role) {
     let directory = core.engine.directory().await;
-    let mut long = Vec::new();
+    let long = Mutex::default();
     let page = {
-        let keep = std::cell::RefCell::new(&mut long);
-        let data = |text: &str| data(text, &mut keep.borrow_mut());
-        menu::open(&directory, core.engine.registry().specs(), &data)
+        let data = |text: &str| data(text, &mut long.lock().unwrap_or_else(PoisonError::into_inner));
+        let specs = core.engine.registry().specs();
+        Menu { directory: &directory, specs, role, data: &data }.open()
     };
     keep(core, long).await;
     if let Err(fault) = core.courier.send(place, Lane::Reply, page, Attempt::First).await {
@@ -165,8 +168,9 @@ pub(super) async fn open_menu(core: &Core, place: Place) {
     }
 }
 
-async fn keep(core: &Core, long: Vec<(String, String)>) {
-    for (key, text) in long {
+/// Keeps the texts of buttons that are too long for their data.
+pub(super) async fn keep(core: &Core, long: Mutex<Vec<(String, String)>>) {
+    for (key, text) in long.into_inner().unwrap_or_else(PoisonError::into_inner) {
         if let Err(error) = core.engine.store().tap_put(&key, &text, crate::runtime::clock::now()).await {
             tracing::error!(%error, "a button's text could not be kept");
         }
@@ -179,13 +183,17 @@ pub(super) async fn offer_again(core: &Core, place: Place, reply: i64) {
     let tap = Tap { label: "Show it again".to_owned(), data: format!("r:{reply}") };
     let post = Post { keyboard: vec![vec![tap]], ..Post::text(Rich::plain(text)) };
     if let Err(fault) = core.courier.send(place, Lane::Critical, post, Attempt::First).await {
-        tracing::error!(?fault, place = place_text(place), "a message that may be missing could not be announced");
+        tracing::error!(
+            ?fault,
+            place = place_text(place),
+            "a message that may be missing could not be announced"
+        );
     }
 }
 
 /// Shows the reply `id` again.
 pub(super) async fn again(core: &Core, press: &Press, id: i64) {
-    core.courier.answer(&press.query, "", false).await;
+    core.hush(&press.query).await;
     match postman::again(core, press.place, id).await {
         Ok(true) => {}
         Ok(false) => tracing::info!(id, "a reply of another place was asked for"),

@@ -12,11 +12,11 @@ use super::{
     postman, press,
 };
 use crate::{
-    domain::{Attachment, Block, Inbound, Level, TurnStatus, Untrusted},
+    domain::{Attachment, Block, Inbound, Level, Untrusted},
     engine::{Choose, Sink},
     runtime::clock,
     store::TurnEnd,
-    voice::Spoken,
+    voice::Transcript,
 };
 
 /// Room for events; a slow live message never holds a turn up, because it is followed without waiting for it.
@@ -50,7 +50,7 @@ pub(super) fn begin(core: &Core, row: i64, inbound: Inbound, live: Option<i32>, 
     if is_menu(&inbound) {
         let core = core.clone();
         tokio::spawn(async move {
-            press::open_menu(&core, place).await;
+            press::open_menu(&core, place, inbound.actor.role).await;
             end(&core, row, &inbound, &[]).await;
         });
         return;
@@ -87,7 +87,7 @@ fn answer(core: &Core, place: Place, row: i64, inbound: Inbound, live: Arc<Live>
         }
         if !sink.has_kept() {
             if let Some(message) = live.settle().await {
-                core.courier.delete(place, message).await;
+                core.delete(place, message).await;
             }
             core.live_ends(row);
         }
@@ -98,7 +98,9 @@ fn answer(core: &Core, place: Place, row: i64, inbound: Inbound, live: Arc<Live>
 /// Fetches what is attached first; what cannot be fetched or read is said.
 async fn fetch_and_answer(core: &Core, place: Place, row: i64, mut inbound: Inbound, live: Arc<Live>) {
     let Some(attached) = inbound.attached.take() else { return };
-    let read = if attached.voice {
+    let read = if let Some(why) = attached.refused {
+        Err(why)
+    } else if attached.voice {
         spoken(core, place, &inbound, &attached).await.map(|text| {
             inbound.text = text;
             inbound.actor.origin = crate::domain::Origin::Voice;
@@ -143,7 +145,7 @@ async fn download(core: &Core, attached: &Attachment) -> Result<Vec<u8>, String>
 
 async fn document(core: &Core, attached: &Attachment) -> Result<Document, String> {
     let bytes = download(core, attached).await?;
-    attach::document(attached.name.as_deref(), &bytes)
+    attach::read(attached.name.as_deref(), &bytes)
 }
 
 /// What a voice note says.
@@ -156,7 +158,7 @@ async fn spoken(core: &Core, place: Place, inbound: &Inbound, note: &Attachment)
     let path = attach::keep_voice(dir, place, message, &bytes)
         .map_err(|e| format!("The voice note could not be kept ({e}). Write it instead."))?;
     match core.transcriber.transcribe(&path, None).await {
-        Ok(Spoken { text, .. }) => Ok(text),
-        Err(error) => Err(format!("{error} Write it instead.")),
+        Ok(Transcript { text, .. }) => Ok(text),
+        Err(error) => Err(format!("Your voice note was not understood: {error}.")),
     }
 }
