@@ -176,7 +176,8 @@ fn a_head_and_a_tail_fit_and_say_that_they_are_cut() {
     assert_eq!(head(rich.clone(), 34), rich);
     assert_eq!(tail(&rich, 34), rich);
     assert_eq!(head(rich.clone(), 20).text, "first line\n…");
-    assert_eq!(tail(&rich, 20).text, "…\nthird line");
+    assert_eq!(tail(&rich, 24).text, "…\nsecond line\nthird line");
+    assert_eq!(tail(&rich, 10).text, "…\nird line");
     for room in 4..34 {
         sound(&head(rich.clone(), room), room).unwrap();
         sound(&tail(&rich, room), room).unwrap();
