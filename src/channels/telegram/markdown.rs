@@ -8,7 +8,7 @@ use teloxide::types::MessageEntityKind as Kind;
 use super::{post::Rich, rich::Pen, table};
 
 /// How far a marker's counterpart may be away, in bytes.
-const REACH: usize = 2000;
+const REACH: usize = 1000;
 /// How deep emphasis may stand in emphasis.
 const DEPTH: usize = 3;
 /// A quote with more lines than this is shown folded.
@@ -175,11 +175,11 @@ pub(super) fn inline(pen: &mut Pen, text: &str, depth: usize) {
             }
             Span::Emphasis(stars, inner, end) => {
                 inline(pen, inner, depth + 1);
-                if stars != 2 {
-                    pen.span(Kind::Italic, from);
-                }
                 if stars != 1 {
                     pen.span(Kind::Bold, from);
+                }
+                if stars != 2 {
+                    pen.span(Kind::Italic, from);
                 }
                 end
             }
@@ -187,7 +187,7 @@ pub(super) fn inline(pen: &mut Pen, text: &str, depth: usize) {
                 if label == url {
                     pen.text(url);
                 } else {
-                    inline(pen, label, DEPTH);
+                    inline(pen, label, depth + 1);
                     pen.text(" (").text(url).text(")");
                 }
                 end

@@ -83,7 +83,7 @@ fn what_is_no_marker_stays_literal() {
         "",
     ];
     for raw in table {
-        assert_eq!(parse(raw).text, raw.trim_end(), "{raw:?}");
+        assert_eq!(parse(raw).text, raw, "{raw:?}");
     }
 }
 
@@ -103,7 +103,7 @@ fn an_open_fence_is_closed_for_the_preview_only() {
 #[test]
 fn endless_openings_cost_no_endless_time() {
     for piece in ["*a ", "`a ``", "[a](", "**a *b ", "[", "***a", "/a ", "```\n", "> > "] {
-        let text = piece.repeat(60_000 / piece.len());
+        let text = piece.repeat(20_000 / piece.len());
         assert!(parse(&text).text.len() > 100, "{piece}");
     }
 }

@@ -205,7 +205,9 @@ impl Page<'_, '_> {
         let mut pages = taps.chunks(BUTTONS);
         self.flush(rows(pages.next().unwrap_or_default()));
         for more in pages {
-            self.open.bold(&title);
+            let mut again = Pen::default();
+            again.bold(&title);
+            self.flow(again.finish(), "choices");
             self.flush(rows(more));
         }
     }

@@ -1,5 +1,7 @@
 //! A pen that writes text and its entities at once, so that no offset is ever counted by hand.
 
+use std::cmp::Reverse;
+
 use teloxide::types::{MessageEntity, MessageEntityKind as Kind};
 
 use super::{
@@ -115,30 +117,42 @@ impl Rich {
 /// kind stands within itself.
 fn tidy(entities: &mut Vec<MessageEntity>) {
     let end = |e: &MessageEntity| e.offset + e.length;
-    entities.sort_by_key(|e| (e.offset, std::cmp::Reverse(e.length)));
+    entities.sort_by_key(place);
     let mut fixed: Vec<(usize, usize)> = Vec::new();
-    for e in entities.iter().filter(|e| is_code(&e.kind)) {
-        if fixed.last().is_none_or(|(_, last)| e.offset >= *last) {
+    entities.retain(|e| {
+        let stands = !is_code(&e.kind) || fixed.last().is_none_or(|(_, last)| e.offset >= *last);
+        if stands && is_code(&e.kind) {
             fixed.push((e.offset, end(e)));
         }
-    }
+        stands
+    });
+    let mut reached: Vec<(Kind, usize)> = Vec::new();
     let mut out: Vec<MessageEntity> = Vec::with_capacity(entities.len());
     for e in entities.drain(..) {
-        if is_code(&e.kind) {
-            if fixed.contains(&(e.offset, end(&e))) && out.last() != Some(&e) {
-                out.push(e);
-            }
-        } else if is_emphasis(&e.kind) {
-            let covered = out.iter().any(|o| o.kind == e.kind && o.offset <= e.offset && end(o) >= end(&e));
-            if !covered {
-                out.extend(around(&e, &fixed));
-            }
-        } else {
+        if !is_emphasis(&e.kind) {
             out.push(e);
+            continue;
         }
+        match reached.iter_mut().find(|(kind, _)| *kind == e.kind) {
+            Some((_, to)) if *to >= end(&e) => continue,
+            Some((_, to)) => *to = end(&e),
+            None => reached.push((e.kind.clone(), end(&e))),
+        }
+        out.extend(around(&e, &fixed));
     }
-    out.sort_by_key(|e| (e.offset, std::cmp::Reverse(e.length)));
+    out.sort_by_key(place);
     *entities = out;
+}
+
+/// Where an entity stands among others: by its start, outer before inner; of the same stretch, quotes hold emphasis and
+/// both hold code.
+fn place(entity: &MessageEntity) -> (usize, Reverse<usize>, u8) {
+    let rank = match &entity.kind {
+        kind if is_code(kind) => 2,
+        kind if is_emphasis(kind) => 1,
+        _ => 0,
+    };
+    (entity.offset, Reverse(entity.length), rank)
 }
 
 /// The pieces of `entity` that lie outside `fixed`, which is ascending.
@@ -150,7 +164,8 @@ fn around(entity: &MessageEntity, fixed: &[(usize, usize)]) -> Vec<MessageEntity
             out.push(MessageEntity::new(entity.kind.clone(), from, to - from));
         }
     };
-    for (start, stop) in fixed.iter().filter(|(start, stop)| *stop > entity.offset && *start < end) {
+    let first = fixed.partition_point(|(_, stop)| *stop <= entity.offset);
+    for (start, stop) in fixed.iter().skip(first).take_while(|(start, _)| *start < end) {
         keep(from, *start);
         from = *stop;
     }

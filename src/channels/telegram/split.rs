@@ -175,10 +175,13 @@ fn best_cut(rest: &str, start: Place, window: Place) -> Place {
             keep(1, here);
         }
         if cluster.chars().all(char::is_whitespace) {
-            if before.ends_with(['.', '!', '?', '。', '！', '？', '؟', '।']) {
+            if before.ends_with(['.', '!', '?', '؟', '।']) {
                 keep(2, here);
             }
             keep(3, here);
+        }
+        if before.ends_with(['。', '！', '？']) {
+            keep(2, here);
         }
         before = cluster;
         here.pass(cluster);

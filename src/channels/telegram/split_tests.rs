@@ -1,5 +1,7 @@
 //! Splits at every position of nasty texts: nothing lost, nothing cut in two, every entity carried over.
 
+#![allow(clippy::string_slice, reason = "offsets come from searches in the same text")]
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -176,7 +178,8 @@ fn a_head_and_a_tail_fit_and_say_that_they_are_cut() {
     assert_eq!(head(rich.clone(), 34), rich);
     assert_eq!(tail(&rich, 34), rich);
     assert_eq!(head(rich.clone(), 20).text, "first line\n…");
-    assert_eq!(tail(&rich, 20).text, "…\nthird line");
+    assert_eq!(tail(&rich, 24).text, "…\nsecond line\nthird line");
+    assert_eq!(tail(&rich, 10).text, "…\nird line");
     for room in 4..34 {
         sound(&head(rich.clone(), room), room).unwrap();
         sound(&tail(&rich, room), room).unwrap();

@@ -119,8 +119,8 @@ pub(super) fn count(n: usize, what: &str) -> String {
 pub(super) fn file_name(name: &str, otherwise: &str, ending: &str) -> String {
     let safe = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' };
     let slug: String = one_line(name).chars().map(safe).collect();
-    let parts: Vec<&str> = slug.split('-').filter(|p| !p.is_empty()).collect();
-    let slug: String = parts.join("-").trim_matches('.').chars().take(48).collect();
+    let parts: Vec<&str> = slug.split('-').map(|p| p.trim_matches('.')).filter(|p| !p.is_empty()).collect();
+    let slug: String = parts.join("-").chars().take(48).collect();
     format!("{}.{ending}", if slug.is_empty() { otherwise } else { &slug })
 }
 
