@@ -9,7 +9,7 @@ use super::{
     core::{CHANNEL, Core, place_in, place_text},
     courier::{Lane, Undelivered},
     places::Places,
-    press, render,
+    press,
 };
 use crate::{
     domain::{Block, CardState},
