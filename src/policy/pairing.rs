@@ -344,19 +344,14 @@ mod tests {
     fn a_code_is_found_however_it_is_typed() {
         let code = PairingCode::from_bits(0x12_3456_789a);
         let shown = code.to_string();
-        assert_eq!(shown.len(), 9);
-        let plain = shown.replace('-', "");
+        let (left, right) = shown.split_once('-').unwrap();
+        let plain = format!("{left}{right}");
         let lower = plain.to_lowercase();
-        for typed in [
-            shown.clone(),
-            plain.clone(),
-            lower.clone(),
-            format!(" {lower} "),
-            format!("{}- -{}", &plain[..3], &plain[3..]),
-        ] {
-            assert_eq!(CodeDigest::of(&typed), code.digest(), "{typed}");
+        let spread = format!(" {left}- -{} ", right.to_lowercase());
+        for typed in [&shown, &plain, &lower, &spread] {
+            assert_eq!(CodeDigest::of(typed), code.digest(), "{typed}");
         }
-        for typed in ["", "-", &plain[1..], &format!("{plain}A")] {
+        for typed in ["", "-", left, right, &format!("{right}{left}"), &format!("{plain}A")] {
             assert_ne!(CodeDigest::of(typed), code.digest(), "{typed}");
         }
         assert!(!format!("{code:?}").contains(&plain));
@@ -390,37 +385,35 @@ mod tests {
         let own = code("7", 1, 0);
         let held = own.digest.clone();
         let other = PairingCode::from_bits(99).digest();
-        let desk = |codes: &[OpenCode]| Desk { codes: codes.to_vec(), ..Desk::default() };
-        let full = [code("1", 2, 0), code("2", 3, 0), code("3", 4, 0)];
+        let desk = |codes: &[&OpenCode]| Desk {
+            codes: codes.iter().map(|code| (*code).clone()).collect(),
+            ..Desk::default()
+        };
+        let (one, two, three) = (code("1", 2, 0), code("2", 3, 0), code("3", 4, 0));
+        let full = [&one, &two, &three];
         let locked = Desk { locked_until: Some(at(600)), ..desk(&[]) };
         let table = [
             ("the first time", desk(&[]), None, 0, Offer::New),
-            ("at once again", desk(&[own.clone()]), Some(&held), 59, Offer::JustTold),
-            ("after a minute", desk(&[own.clone()]), Some(&held), 60, Offer::Same),
-            ("just before it lapses", desk(&[own.clone()]), Some(&held), 599, Offer::Same),
-            ("after it lapsed", desk(&[own.clone()]), Some(&held), 600, Offer::New),
-            ("after a restart", desk(&[own.clone()]), None, 60, Offer::Replaced),
-            ("after a restart and another's", desk(&[own.clone()]), Some(&other), 60, Offer::Replaced),
+            ("at once again", desk(&[&own]), Some(&held), 59, Offer::JustTold),
+            ("after a minute", desk(&[&own]), Some(&held), 60, Offer::Same),
+            ("just before it lapses", desk(&[&own]), Some(&held), 599, Offer::Same),
+            ("after it lapsed", desk(&[&own]), Some(&held), 600, Offer::New),
+            ("after a restart", desk(&[&own]), None, 60, Offer::Replaced),
+            ("after a restart and another's", desk(&[&own]), Some(&other), 60, Offer::Replaced),
             ("three others", desk(&full), None, 599, Offer::Full),
             ("three others whose codes lapsed", desk(&full), None, 600, Offer::New),
-            (
-                "one of three",
-                desk(&[full[0].clone(), full[1].clone(), own.clone()]),
-                Some(&held),
-                60,
-                Offer::Same,
-            ),
+            ("one of three", desk(&[&one, &two, &own]), Some(&held), 60, Offer::Same),
             ("while it is locked", locked.clone(), None, 599, Offer::Locked),
             ("after the lock", locked.clone(), None, 600, Offer::New),
             ("a clock that was set back far", locked, None, -10_000, Offer::New),
-            ("a clock that was set back a little", desk(&[own]), Some(&held), -1, Offer::New),
+            ("a clock that was set back a little", desk(&[&own]), Some(&held), -1, Offer::New),
         ];
         for (when, desk, held, now, want) in table {
             assert_eq!(offer(&desk, &stranger("7"), held, at(now)), want, "{when}");
         }
         // The same number elsewhere is somebody else.
         let elsewhere = Stranger::new(ChannelKind::Discord, "7", "Ben");
-        assert_eq!(offer(&desk(&[code("7", 1, 0)]), &elsewhere, None, at(1)), Offer::New);
+        assert_eq!(offer(&desk(&[&own]), &elsewhere, None, at(1)), Offer::New);
     }
 
     #[test]

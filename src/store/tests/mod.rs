@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod files;
 mod kill;
+mod people;
 mod rows;
 
 use std::path::Path;
