@@ -92,6 +92,7 @@ impl Engine {
                     "{stranger}, is {person} now, with the role {role}. {} undoes it.",
                     undo(person, host)
                 );
+                self.changed();
                 sink.notice(Level::Info, text).await;
                 return Ok(TurnStatus::Answered);
             }
