@@ -6,6 +6,8 @@ mod job;
 mod probe;
 mod quick;
 mod task;
+#[cfg(test)]
+mod testing;
 
 use std::{
     fmt,
@@ -339,6 +341,3 @@ impl Courier {
         outcome.await.unwrap_or(Err(Undelivered::Stopped { attempted: true }))
     }
 }
-
-#[cfg(test)]
-mod tests;
