@@ -20,3 +20,5 @@ mod llm;
 mod prometheus;
 mod scenarios;
 mod systemd;
+#[cfg(feature = "telegram")]
+mod telegram;

@@ -4,5 +4,6 @@ pub mod attach;
 pub mod decode;
 pub mod menu;
 pub mod post;
+pub mod webhook;
 
 pub use post::{Body, Place, Post, Rich, Tap};

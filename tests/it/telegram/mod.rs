@@ -1,0 +1,3 @@
+//! The Telegram channel from the outside.
+
+mod webhook;
