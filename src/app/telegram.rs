@@ -10,6 +10,7 @@ use crate::{
         courier::{self, Shapes, Waits},
         doctor::{self, Finding},
         governor::Limits,
+        hook::Hook,
         mark_repeat, plain, shorten,
     },
     chart::Theme,
@@ -61,6 +62,12 @@ pub(super) fn channel(config: &Config, app: &App) -> Result<Option<Channel>, Fai
         transcriber: Arc::new(NotSetUp),
         counters: app.counters.clone(),
         vitals: Default::default(),
+        webhook: telegram.webhook.as_ref().map(|hook| Hook {
+            url: hook.url.clone(),
+            listen: hook.listen,
+            secret: hook.secret.expose().to_owned(),
+            tls: hook.tls.as_ref().map(|tls| (tls.cert.clone(), tls.key.clone())),
+        }),
     });
     let health = telegram.clone();
     Ok(Some(Channel {

@@ -2,6 +2,7 @@
 
 mod metrics;
 mod server;
+mod tls;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use axum::{
 };
 use serde::Serialize;
 
-pub use server::{Limits, Server, bind};
+pub use server::{Limits, Server, bind, bind_router};
 
 use crate::runtime::Counters;
 

@@ -1,6 +1,6 @@
 //! Accepts connections under limits: how many, how large a head, how long each may take; drains when told to stop.
 
-use std::{fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, path::Path, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -9,14 +9,16 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::{HealthSource, router};
+use super::{HealthSource, router, tls};
 use crate::runtime::Counters;
 
 /// What one client, and all of them, may cost.
@@ -24,7 +26,7 @@ use crate::runtime::Counters;
 pub struct Limits {
     /// Connections at once; further ones wait in the kernel's queue.
     pub connections: usize,
-    /// How long a request's head may take to come.
+    /// How long a request's head may take to come, and a TLS handshake before it.
     pub head_time: Duration,
     /// How large a request's head may be, in bytes; at least 8192.
     pub head_bytes: usize,
@@ -53,6 +55,7 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     limits: Limits,
+    tls: Option<TlsAcceptor>,
 }
 
 impl fmt::Debug for Server {
@@ -61,7 +64,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Binds `[http] listen` (port 0: any free one); connections wait until [`Server::run`].
+/// Binds `[http] listen` (port 0: any free one) for health and metrics; connections wait until [`Server::run`].
 ///
 /// # Errors
 /// One sentence for whoever wrote the configuration.
@@ -71,19 +74,43 @@ pub async fn bind(
     health: HealthSource,
     counters: Counters,
 ) -> Result<Server, String> {
+    bind_as("[http] listen", listen, limits, router(health, counters)).await
+}
+
+/// Binds `listen` (port 0: any free one) for `router`, over TLS when there are a certificate and its key (PEM files,
+/// read once: a renewed certificate takes a restart). Connections wait until [`Server::run`].
+///
+/// # Errors
+/// One sentence for whoever wrote the configuration.
+pub async fn bind_router(
+    listen: &str,
+    limits: Limits,
+    router: Router,
+    tls: Option<(&Path, &Path)>,
+) -> Result<Server, String> {
+    let tls = match tls {
+        Some((certificate, key)) => Some(tls::acceptor(certificate, key).await?),
+        None => None,
+    };
+    let server = bind_as("its listen address", listen, limits, router).await?;
+    Ok(Server { tls, ..server })
+}
+
+/// `key` is what the configuration calls the address.
+async fn bind_as(key: &str, listen: &str, limits: Limits, router: Router) -> Result<Server, String> {
     let told = |error: io::Error| {
         let cure = match error.kind() {
             io::ErrorKind::AddrInUse => {
-                "another process listens there; stop it or choose another [http] listen"
+                format!("another process listens there; stop it or choose another port in {key}")
             }
-            io::ErrorKind::PermissionDenied => "choose a port above 1023 in [http] listen",
-            _ => "check [http] listen, e.g. 127.0.0.1:7878",
+            io::ErrorKind::PermissionDenied => format!("choose a port above 1023 in {key}"),
+            _ => format!("check {key}, e.g. 127.0.0.1:7878"),
         };
         format!("cannot listen on {listen} ({error}): {cure}")
     };
     let listener = TcpListener::bind(listen).await.map_err(told)?;
     let address = listener.local_addr().map_err(told)?;
-    Ok(Server { listener: Arc::new(listener), address, router: router(health, counters), limits })
+    Ok(Server { listener: Arc::new(listener), address, router, limits, tls: None })
 }
 
 impl Server {
@@ -115,9 +142,9 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let (router, limits, stop) = (self.router.clone(), self.limits, stop.clone());
+                    let (server, stop) = (self.clone(), stop.clone());
                     connections.spawn(async move {
-                        serve(stream, router, limits, stop).await;
+                        server.greet(stream, stop).await;
                         drop(slot);
                     });
                 }
@@ -136,6 +163,20 @@ impl Server {
         }
         Ok(())
     }
+
+    /// Serves one connection, after its handshake where there is TLS.
+    async fn greet(self, stream: TcpStream, stop: CancellationToken) {
+        let Some(tls) = self.tls else { return serve(stream, self.router, self.limits, stop).await };
+        let secured = tokio::select! {
+            secured = timeout(self.limits.head_time, tls.accept(stream)) => secured,
+            () = stop.cancelled() => return,
+        };
+        match secured {
+            Ok(Ok(stream)) => serve(stream, self.router, self.limits, stop).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
 }
 
 fn notice(end: Result<(), JoinError>) {
@@ -144,7 +185,10 @@ fn notice(end: Result<(), JoinError>) {
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) {
+async fn serve<S>(stream: S, router: Router, limits: Limits, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
@@ -162,10 +206,12 @@ async fn serve(stream: TcpStream, router: Router, limits: Limits, stop: Cancella
     }
 }
 
-type Connection<'a> =
-    std::pin::Pin<&'a mut http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>>;
+type Connection<'a, S> = std::pin::Pin<&'a mut http1::Connection<TokioIo<S>, TowerToHyperService<Router>>>;
 
-async fn finish(mut connection: Connection<'_>, grace: Duration) -> hyper::Result<()> {
+async fn finish<S>(mut connection: Connection<'_, S>, grace: Duration) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     connection.as_mut().graceful_shutdown();
     // Who does not finish within the grace is dropped, which closes the socket.
     timeout(grace, connection).await.unwrap_or(Ok(()))

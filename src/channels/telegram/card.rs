@@ -177,6 +177,9 @@ fn pending(pen: &mut Pen, card: &Card, look: &Look<'_>, extent: Extent) {
         field(pen, "First yes", first.as_str(), extent);
     }
     field(pen, "Expires", &moment(card.expires_at, look.now), extent);
+    if let Some(sent) = card.sent_at {
+        pen.text("⚠️ ").bold(&format!("You sent this {}: still do it?", moment(sent, look.now))).text("\n");
+    }
     if card.tainted {
         pen.text("⚠️ ").bold("Untrusted text was read before this was asked: check the target.").text("\n");
     }

@@ -113,10 +113,7 @@ async fn edit(core: &Core, place: Place, posted: Posted, approval: &Approval) ->
     let store = core.engine.store();
     let message = i32::try_from(posted.message).unwrap_or_default();
     let (draw, data) = (|_: &_| None, |text: &str| press::short(text));
-    let card = [Block::Card(policy::card(approval))];
-    let Some(post) = render::render(&card, &core.look(&draw, &data)).into_iter().next() else {
-        return Ok(());
-    };
+    let post = super::card(&policy::card(approval), &core.look(&draw, &data));
     match core.courier.edit(place, message, false, Lane::Critical, post).await {
         Ok(()) => {
             let shown = Posted { shown: shows(approval), ..posted };

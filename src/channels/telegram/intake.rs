@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use serde_json::Value;
 use teloxide::types::{AllowedUpdate, Update};
 use tokio_util::sync::CancellationToken;
@@ -80,7 +79,11 @@ impl Intake {
                             if let Some(last) = last {
                                 offset = Some(last.wrapping_add(1));
                             }
-                            self.look_at_telegram(&mut looked).await;
+                            let now = clock::now();
+                            if now.duration_since(looked).unsigned_abs() >= LOOK_AT_TELEGRAM_EVERY {
+                                looked = now;
+                                self.look_at_telegram().await;
+                            }
                             continue;
                         }
                         Err(error) => {
@@ -132,15 +135,24 @@ impl Intake {
     }
 
     /// Telegram itself says whether updates wait there though we hear none.
-    async fn look_at_telegram(&self, looked: &mut Timestamp) {
-        let now = clock::now();
-        if now.duration_since(*looked).unsigned_abs() < LOOK_AT_TELEGRAM_EVERY {
-            return;
+    pub(super) async fn look_at_telegram(&self) {
+        match self.core.api.get_webhook_info().await {
+            Ok(info) => {
+                let now = clock::now();
+                self.core.vitals.waiting(info.pending_update_count.into(), now);
+                if info.url.is_some() {
+                    match info.last_error_message.filter(|_| info.pending_update_count > 0) {
+                        Some(why) => self.trouble(&format!("Telegram cannot reach the webhook: {why}")),
+                        None => self.core.vitals.heard(0, now),
+                    }
+                }
+            }
+            Err(fault) => tracing::debug!(%fault, "Telegram does not say whether updates wait"),
         }
-        *looked = now;
-        if let Ok(info) = self.core.api.get_webhook_info().await {
-            self.core.vitals.waiting(info.pending_update_count.into(), now);
-        }
+    }
+
+    pub(super) fn core(&self) -> &Core {
+        &self.core
     }
 
     /// Keeps what is meant for us in one commit, then sets it to work.

@@ -15,6 +15,7 @@ pub mod fault;
 mod follow;
 pub mod governor;
 mod greet;
+pub mod hook;
 mod intake;
 mod live;
 mod markdown;
@@ -38,11 +39,12 @@ mod table;
 mod text;
 mod turn;
 mod vitals;
+pub mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use card::card;
 pub use core::Settings;
@@ -86,6 +88,8 @@ pub struct Telegram {
     pub counters: Counters,
     /// How it is.
     pub vitals: Vitals,
+    /// Where updates come to; none: they are polled for.
+    pub webhook: Option<hook::Hook>,
 }
 
 impl Telegram {
@@ -95,7 +99,7 @@ impl Telegram {
     /// The store's, when nothing can be read at the start.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), String> {
         let courier = Courier::new(self.api.clone(), self.courier, self.counters.clone());
-        let sending = tokio::spawn(courier.clone().run(stop.clone()));
+        let sending = AbortOnDropHandle::new(tokio::spawn(courier.clone().run(stop.clone())));
         let Some(me) = self.introduce(&stop).await else { return Ok(()) };
         tracing::info!(bot = %me.name, "telegram is up");
         let core = Core::new(Shared::new(
@@ -109,13 +113,23 @@ impl Telegram {
             self.vitals.clone(),
         ));
         resume(&core).await.map_err(|e| e.to_string())?;
-        let intake = Intake::new(core.clone());
-        tokio::join!(
-            intake.poll(&stop),
+        let intake = Arc::new(Intake::new(core.clone()));
+        let hearing = async {
+            match &self.webhook {
+                None => {
+                    intake.poll(&stop).await;
+                    Ok(())
+                }
+                Some(hook) => hook.serve(intake.clone(), &stop).await,
+            }
+        };
+        let (heard, ..) = tokio::join!(
+            hearing,
             postman::run(core.clone(), stop.clone()),
             cards::run(core.clone(), stop.clone()),
-            sweep(core, stop.clone()),
+            sweep(core.clone(), stop.clone()),
         );
+        heard?;
         sending.await.map_err(|e| e.to_string())?
     }
 

@@ -72,6 +72,7 @@ fn sample() -> Card {
         requester: "anna".into(),
         eligible: "anna, or any admin".into(),
         tainted: true,
+        sent_at: None,
         expires_at: "2026-11-21T14:35:20Z".parse().unwrap(),
         state: CardState::Pending,
         first_approver: None,

@@ -107,7 +107,7 @@ async fn fetch_and_answer(core: &Core, place: Place, row: i64, mut inbound: Inbo
         })
     } else {
         document(core, &attached).await.map(|Document { name, text }| {
-            inbound.quoted.push(Untrusted::new(&format!("{name}\n{text}")));
+            inbound.quoted.push(Untrusted::new(&format!("{name}\n{}", text.as_str())));
             if inbound.text.trim().is_empty() {
                 inbound.text = format!("What stands out in the attached file {name}?");
             }
@@ -145,7 +145,9 @@ async fn download(core: &Core, attached: &Attachment) -> Result<Vec<u8>, String>
 
 async fn document(core: &Core, attached: &Attachment) -> Result<Document, String> {
     let bytes = download(core, attached).await?;
-    attach::read(attached.name.as_deref(), &bytes)
+    let name = attached.name.clone();
+    let read = tokio::task::spawn_blocking(move || attach::read(name.as_deref(), &bytes)).await;
+    read.unwrap_or_else(|_| Err("That file could not be read. Send the part that matters as text.".into()))
 }
 
 /// What a voice note says.

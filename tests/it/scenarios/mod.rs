@@ -8,6 +8,6 @@ mod faults;
 mod hostile;
 mod pairing;
 mod redaction;
-mod site;
+pub mod site;
 mod steering;
-mod world;
+pub mod world;

@@ -1,6 +1,6 @@
 //! The Telegram channel from the outside.
 
-mod courier;
 mod emulator;
 mod path;
 mod rig;
+mod webhook;

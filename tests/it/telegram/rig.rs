@@ -165,6 +165,7 @@ impl Phone {
             transcriber: Arc::new(NotSetUp),
             counters: self.counters.clone(),
             vitals: Default::default(),
+            webhook: None,
         });
         let stop = CancellationToken::new();
         let (runs, token) = (channel.clone(), stop.clone());

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, value::RawValue};
 use teloxide::types::{
-    AllowedUpdate, BotCommand, BotCommandScope, ChatAction, File, Me, MessageId, Update, UpdateKind,
+    AllowedUpdate, BotCommand, BotCommandScope, ChatAction, File, Me, MessageId, Update,
     WebhookInfo,
 };
 
@@ -209,20 +209,9 @@ impl Api {
     }
 }
 
-/// One element of `getUpdates`, or a webhook's body; none without an id, because it could not be confirmed.
-pub fn parse_update(raw: &str) -> Option<Arrived> {
-    #[derive(Deserialize)]
-    struct Id {
-        update_id: u32,
-    }
-    let Id { update_id } = serde_json::from_str(raw).ok()?;
-    match serde_json::from_str::<Update>(raw) {
-        Ok(Update { kind: UpdateKind::Error(_), .. }) | Err(_) => {
-            let shown = || Value::String(raw.chars().take(1000).collect());
-            Some((update_id, Err(serde_json::from_str(raw).unwrap_or_else(|_| shown()))))
-        }
-        Ok(update) => Some((update_id, Ok(update))),
-    }
+/// One element of `getUpdates`; none without an id, because it could not be confirmed.
+fn parse_update(raw: &str) -> Option<Arrived> {
+    super::super::decode::read(serde_json::from_str(raw).ok()?)
 }
 
 fn unreadable() -> Fault {

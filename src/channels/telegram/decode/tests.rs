@@ -234,21 +234,19 @@ fn blocks_in_the_text_are_pastes() {
     assert!(!hear(message(group(), text)).addressed);
 }
 
+/// A file of half a kilobyte, with `more` laid over it.
+fn file(more: Value) -> Value {
+    let mut file = json!({"file_id": "F", "file_unique_id": "U", "file_size": 512});
+    file.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    file
+}
+
+fn attached(kind: Kind) -> Attached {
+    Attached { kind, file_id: "F".into(), name: None, mime: None, bytes: Some(512), seconds: None }
+}
+
 #[test]
 fn attachments_are_told_apart_and_captions_are_own_words() {
-    let file = |more: Value| {
-        let mut file = json!({"file_id": "F", "file_unique_id": "U", "file_size": 512});
-        file.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        file
-    };
-    let attached = |kind| Attached {
-        kind,
-        file_id: "F".into(),
-        name: None,
-        mime: None,
-        bytes: Some(512),
-        seconds: None,
-    };
     let size = |id: &str, side: u32| {
         json!({"file_id": id, "file_unique_id": id, "width": side, "height": side,
         "file_size": 512})
@@ -299,6 +297,10 @@ fn attachments_are_told_apart_and_captions_are_own_words() {
         let said = hear(message(private(), more.clone()));
         assert_eq!((said.text.as_str(), said.attached), ("hi", Some(want)), "{more}");
     }
+}
+
+#[test]
+fn what_comes_without_words_says_what_it_is() {
     let bare = |kind| Attached { kind, file_id: String::new(), bytes: None, ..attached(kind) };
     let place = json!({"latitude": 52.5, "longitude": 13.4});
     let table = [

@@ -1,0 +1,233 @@
+//! Menus over a small directory: what they offer, and where their buttons lead.
+
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+
+use super::*;
+use crate::{channels::telegram::Body, domain::Param};
+
+fn param(name: &'static str, kind: ParamKind, required: bool) -> Param {
+    Param { name, kind, required, help: "" }
+}
+
+fn specs() -> Vec<ToolSpec> {
+    let customer = || param("customer_id", ParamKind::Customer, true);
+    let service = || param("service", ParamKind::Service, false);
+    [
+        ("check_up", Risk::Safe, vec![customer()]),
+        ("list_customers", Risk::Safe, vec![]),
+        ("get_container_status", Risk::Safe, vec![customer(), service()]),
+        ("get_recent_logs", Risk::Safe, vec![customer(), service()]),
+        ("search_output", Risk::Safe, vec![param("id", ParamKind::Text, true)]),
+        ("restart_container", Risk::Confirm, vec![customer(), service()]),
+        ("get_invoices", Risk::Safe, vec![customer()]),
+        ("get_rows", Risk::Safe, vec![customer(), param("table", ParamKind::Text, true)]),
+        ("modify_billing", Risk::Blocked, vec![customer()]),
+    ]
+    .into_iter()
+    .map(|(name, floor, params)| ToolSpec {
+        name,
+        summary: "What it does.",
+        params,
+        floor,
+        default: floor,
+        untrusted: false,
+        timeout: Duration::from_secs(1),
+    })
+    .collect()
+}
+
+fn directory(customers: usize) -> Directory {
+    let customer = |n: usize| Customer {
+        id: CustomerId::new(n.to_string()),
+        name: Some(format!("Firm {n}")),
+        aliases: vec![],
+        domain: None,
+        labels: BTreeMap::new(),
+    };
+    let services = ["web", "db"].map(|s| (CustomerId::from("3"), ServiceName::from(s))).to_vec();
+    Directory { customers: (1..=customers).map(customer).collect(), services }
+}
+
+fn with<T>(directory: &Directory, role: Role, look: impl Fn(&Menu<'_>) -> T) -> T {
+    let specs = specs();
+    look(&Menu { directory, specs: &specs, role, data: &|_| "k:1".into() })
+}
+
+fn shown(post: &Post) -> Vec<Vec<(&str, &str)>> {
+    post.keyboard
+        .iter()
+        .map(|row| row.iter().map(|t| (t.label.as_str(), t.data.as_str())).collect())
+        .collect()
+}
+
+fn text(post: &Post) -> &str {
+    match &post.body {
+        Body::Text(rich) => &rich.text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn customers_come_in_pages_of_eight() {
+    let directory = directory(19);
+    let page = |n: usize| with(&directory, Role::Admin, |menu| menu.navigate(&format!("m:p:{n}")).unwrap());
+    let first = with(&directory, Role::Admin, |menu| menu.open());
+    assert_eq!(first, page(0));
+    assert!(text(&first).starts_with("Customers\n"), "{first:?}");
+    let rows = shown(&first);
+    assert_eq!(rows[0], [("1 · Firm 1", "m:c:1"), ("2 · Firm 2", "m:c:2")]);
+    assert_eq!((rows.len(), rows[4].clone()), (5, vec![("1/3", "m:p:0"), ("▶", "m:p:1")]));
+    assert_eq!(shown(&page(1))[4], [("◀", "m:p:0"), ("2/3", "m:p:1"), ("▶", "m:p:2")]);
+    let last = page(2);
+    assert_eq!(shown(&last)[2], [("◀", "m:p:1"), ("3/3", "m:p:2")]);
+    assert_eq!(page(999), last, "customers may have gone meanwhile");
+    assert_eq!(
+        shown(&with(&self::directory(2), Role::Admin, |menu| menu.open())).len(),
+        1,
+        "one page needs no steps"
+    );
+    let none = with(&self::directory(0), Role::Admin, |menu| menu.open());
+    assert!(none.keyboard.is_empty() && text(&none).contains("[[customer]]"));
+}
+
+#[test]
+fn a_customer_and_a_container_offer_the_tools_that_fit() {
+    let directory = directory(9);
+    let at = |role, data| with(&directory, role, |menu| menu.navigate(data).unwrap());
+    let customer = at(Role::Operator, "m:c:3");
+    assert_eq!(
+        shown(&customer).concat(),
+        [
+            ("Check-up", "t:/check_up 3"),
+            ("Status", "t:/get_container_status 3"),
+            ("Invoices", "t:/get_invoices 3"),
+            ("Containers (2)", "m:l:0:3"),
+            ("« Customers", "m:p:0"),
+        ]
+    );
+    assert_eq!(text(&customer), "3 · Firm 3");
+    assert_eq!(shown(&at(Role::Operator, "m:c:9")).concat().last(), Some(&("« Customers", "m:p:1")));
+    let containers = at(Role::Operator, "m:l:0:3");
+    assert_eq!(
+        shown(&containers).concat(),
+        [("web", "m:s:1:3web"), ("db", "m:s:1:3db"), ("« 3 · Firm 3", "m:c:3")]
+    );
+    let container = at(Role::Operator, "m:s:1:3web");
+    let want = [
+        ("Status", "t:/get_container_status 3 web"),
+        ("Logs", "t:/get_recent_logs 3 web"),
+        ("Restart…", "t:/restart_container 3 web"),
+        ("« Containers", "m:l:0:3"),
+    ];
+    assert_eq!(shown(&container).concat(), want);
+    let container = at(Role::Viewer, "m:s:1:3web");
+    let labels = shown(&container).concat();
+    assert!(!labels.iter().any(|(label, _)| label.starts_with("Restart")), "{labels:?}");
+}
+
+#[test]
+fn what_leads_nowhere_is_stale() {
+    let directory = directory(4);
+    let table = [
+        "",
+        "m:",
+        "m:p:x",
+        "m:p:-1",
+        "m:z:1",
+        "m:c:99",
+        "m:c:",
+        "m:l:3",
+        "m:l:0:99",
+        "m:s:1:3cache",
+        "m:s:9:3web",
+        "m:s:x:3web",
+        "t:/check_up 3",
+        "a:1",
+    ];
+    for data in table {
+        assert_eq!(with(&directory, Role::Admin, |menu| menu.navigate(data)), None, "{data}");
+    }
+}
+
+#[test]
+fn strange_and_long_names_lead_back_to_themselves() {
+    let ids = ["a:b", "ä", "two words", &"x".repeat(80), "\u{202e}"];
+    let customer = |id: &str| Customer {
+        id: id.into(),
+        name: None,
+        aliases: vec![],
+        domain: None,
+        labels: BTreeMap::new(),
+    };
+    let directory = Directory {
+        customers: ids.iter().map(|id| customer(id)).collect(),
+        services: ids.iter().map(|id| (CustomerId::from(*id), ServiceName::from("1:web"))).collect(),
+    };
+    let specs = specs();
+    let kept = RefCell::new(Vec::new());
+    let keep = |data: &str| {
+        kept.borrow_mut().push(data.to_owned());
+        format!("k:{}", kept.borrow().len() - 1)
+    };
+    let menu = Menu { directory: &directory, specs: &specs, role: Role::Admin, data: &keep };
+    let full = |data: &str| match data.strip_prefix("k:") {
+        Some(n) => kept.borrow()[n.parse::<usize>().unwrap()].clone(),
+        None => data.to_owned(),
+    };
+    let mut leaves = 0;
+    let mut open = vec![menu.open()];
+    for _ in 0..3 {
+        let taps: Vec<_> = open.drain(..).flat_map(|post| post.keyboard.concat()).collect();
+        for tap in taps {
+            assert!(tap.data.len() <= DATA_LIMIT && !tap.label.is_empty(), "{tap:?}");
+            let data = full(&tap.data);
+            match data.strip_prefix(RUN) {
+                Some(command) => {
+                    let read = commands::parse(command, &specs);
+                    assert!(matches!(read, Some(Ok(commands::Command::Tool(_)))), "{command}: {read:?}");
+                    leaves += 1;
+                }
+                None => open.push(menu.navigate(&data).unwrap_or_else(|| panic!("{data}"))),
+            }
+        }
+    }
+    assert!(leaves >= ids.len() * 3, "{leaves}");
+}
+
+#[test]
+fn the_command_menu_keeps_to_telegrams_limits_and_to_the_role() {
+    let names =
+        |role| -> Vec<String> { commands(&specs(), role).into_iter().map(|(name, _)| name).collect() };
+    assert_eq!(
+        names(Role::Viewer),
+        [
+            "menu",
+            "stop",
+            "pending",
+            "list_customers",
+            "check_up",
+            "get_container_status",
+            "get_recent_logs",
+            "search_output",
+            "get_invoices",
+            "get_rows",
+            "help",
+            "status",
+            "whoami",
+            "version"
+        ]
+    );
+    assert!(names(Role::Operator).contains(&"restart_container".into()));
+    assert!(!names(Role::Operator).contains(&"unfreeze".into()));
+    assert!(names(Role::Admin).contains(&"unfreeze".into()));
+    let mut many = specs();
+    let odd = |name| ToolSpec { name, summary: "", ..specs()[0].clone() };
+    many.extend(["Odd-Name", "a_name_that_is_much_longer_than_telegram_takes", "plain"].map(odd));
+    many.extend(std::iter::repeat_n(odd("more"), 200));
+    let all = commands(&many, Role::Admin);
+    assert_eq!(all.len(), 100);
+    for (name, text) in &all {
+        assert!(name.len() <= 32 && (1..=256).contains(&text.chars().count()), "{name}: {text}");
+    }
+    assert!(all.iter().any(|(name, text)| name == "plain" && text == "plain"));
+}
