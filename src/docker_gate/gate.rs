@@ -83,12 +83,12 @@ impl Gate {
     }
 
     async fn handle(&self, uid: u32, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-        check_head(&request)?;
         let uri = request.uri();
         if uri.scheme().is_some() || uri.authority().is_some() {
             return Err(Refusal::forbidden("a request names a path, not a host"));
         }
         let route = Route::read(request.method().as_str(), uri.path(), uri.query())?;
+        check_head(&request)?;
         match route.action {
             Action::Ping | Action::Version => {
                 let answer = self.get(request.method(), &route, "").await?;
