@@ -6,7 +6,7 @@ use super::tls;
 use crate::domain::{HostName, ToolError, Untrusted};
 
 const CURE_RUNS: &str = "Check that Docker runs there and that [[docker]] url is right";
-const CURE_RIGHTS: &str = "Give the daemon's user access to that socket (group docker), then restart it";
+const CURE_RIGHTS: &str = "Give the daemon's user access to that socket, best through opsbot-docker-helper";
 const CURE_SLOW: &str = "Check the load of that host, or raise [[docker]] timeout";
 const CURE_GARBAGE: &str =
     "Check that [[docker]] url leads to a Docker engine; an engine that wants TLS needs [[docker]] tls";

@@ -14,6 +14,7 @@ mod config;
 mod console;
 mod daemon;
 mod docker;
+mod docker_helper;
 mod fake;
 mod http;
 mod llm;

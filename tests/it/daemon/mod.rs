@@ -3,7 +3,7 @@
 mod ask;
 mod chat;
 mod faults;
-mod house;
+pub mod house;
 mod kill;
 mod pair;
 mod socket;

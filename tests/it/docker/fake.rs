@@ -7,7 +7,7 @@ use opsbot::{
     domain::{ContainerRef, HostName},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
@@ -95,7 +95,8 @@ async fn serve(mut stream: TcpStream, act: Arc<impl Fn(&str) -> Option<Act>>) {
     let _ended = answer(&mut stream, act).await;
 }
 
-async fn answer(stream: &mut TcpStream, act: Act) -> std::io::Result<()> {
+/// Does it on any stream, and closes that.
+pub async fn answer(stream: &mut (impl AsyncWrite + Unpin), act: Act) -> std::io::Result<()> {
     match act {
         Act::Answer(status, body) => {
             let head =
