@@ -2,41 +2,23 @@
 
 pub mod api;
 pub mod attach;
-mod card;
 mod cards;
-#[cfg(test)]
-mod checks;
 mod core;
 pub mod courier;
 pub mod decode;
 pub mod doctor;
-mod excerpt;
 pub mod fault;
 mod follow;
 pub mod governor;
 mod greet;
 pub mod hook;
 mod intake;
-mod live;
-mod markdown;
-#[cfg(test)]
-mod markdown_tests;
-mod mending;
 pub mod menu;
 mod places;
-mod plot;
 pub mod post;
 mod postman;
 mod press;
 mod render;
-#[cfg(test)]
-mod render_tests;
-mod rich;
-mod split;
-#[cfg(test)]
-mod split_tests;
-mod table;
-mod text;
 mod turn;
 mod vitals;
 pub mod webhook;
@@ -46,13 +28,9 @@ use std::{sync::Arc, time::Duration};
 use jiff::SignedDuration;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-pub use card::card;
 pub use core::Settings;
-pub use live::live;
-pub use mending::{REPEAT, mark_repeat, plain, shorten};
 pub use post::{Body, Place, Post, Rich, Tap};
-pub use render::{Look, ROOM, render};
-pub use split::split;
+pub use render::{Look, ROOM, card, live, mark_repeat, plain, render, shorten, split};
 
 use crate::{
     domain::{Block, Level},

@@ -3,18 +3,38 @@
 //! Foreign words stand in code wherever Telegram would make something tappable of them: logs, tables and quotes as a
 //! whole, in prose the command or name itself.
 
+mod card;
+#[cfg(test)]
+mod checks;
+mod excerpt;
+mod live;
+mod markdown;
+#[cfg(test)]
+mod markdown_tests;
+mod mending;
+mod plot;
+mod rich;
+mod split;
+#[cfg(test)]
+mod split_tests;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
 use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{
-    card, excerpt, markdown, plot,
-    post::{Body, DATA_LIMIT, ENTITY_LIMIT, Post, Rich, Tap},
-    rich::Pen,
-    split,
-    table::{self, Shown},
-    text::{cut, figure, file_name, is_blank, one_line, prose, units},
-};
+pub use card::card;
+pub use live::live;
+pub use mending::{mark_repeat, plain, shorten};
+pub use split::split;
+
+use super::post::{self, Body, DATA_LIMIT, ENTITY_LIMIT, Post, Rich, Tap};
+use rich::Pen;
+use table::Shown;
+use text::{cut, figure, file_name, is_blank, one_line, prose, units};
 use crate::domain::{Block, Chart, Level};
 
 /// The UTF-16 units of a message that rendering fills; the rest is for a mark that may be put in front later.
@@ -215,7 +235,7 @@ impl Page<'_, '_> {
 
 /// Buttons in rows: short labels two by two.
 fn rows(taps: &[Tap]) -> Vec<Vec<Tap>> {
-    let short = taps.iter().all(|t| super::text::width(&t.label) <= HALF_ROW);
+    let short = taps.iter().all(|t| text::width(&t.label) <= HALF_ROW);
     taps.chunks(if short { 2 } else { 1 }).map(<[Tap]>::to_vec).collect()
 }
 

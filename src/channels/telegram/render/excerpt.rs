@@ -2,7 +2,7 @@
 
 use super::{
     post::{Body, Post},
-    render::{CAPTION_ROOM, Look, SHARE},
+    CAPTION_ROOM, Look, SHARE,
     rich::Pen,
     split,
     table::Shown,

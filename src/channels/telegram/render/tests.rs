@@ -9,7 +9,7 @@ use super::{
     live::live,
     mending::{REPEAT, mark_repeat, plain, shorten},
     post::{Body, Post, Rich, Tap},
-    render::{Look, render},
+    Look, render,
     text::units,
 };
 use crate::domain::{

@@ -2,7 +2,7 @@
 
 use super::{
     post::{Body, Post, Rich},
-    render::{CAPTION_ROOM, Look, SHARE},
+    CAPTION_ROOM, Look, SHARE,
     rich::Pen,
     split,
     text::{count, file_name, is_blank, one_line, units, whole_line, width},

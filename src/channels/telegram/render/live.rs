@@ -4,7 +4,7 @@ use super::{
     excerpt,
     markdown::{close_fence, parse},
     post::Rich,
-    render::{Look, level_mark},
+    Look, level_mark,
     rich::Pen,
     split,
     text::{count, cut, is_blank, one_line, prose, units},
