@@ -1,3 +1,4 @@
 //! The Telegram channel from the outside.
 
+mod courier;
 mod emulator;
