@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod app;
 pub mod channels;
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -18,3 +19,4 @@ pub mod runtime;
 pub mod spill;
 pub mod store;
 pub mod tools;
+pub mod voice;

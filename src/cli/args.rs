@@ -76,6 +76,11 @@ pub(super) enum Command {
     Freeze,
     /// Allow writes again (admins)
     Unfreeze,
+    /// Say who is who on chat platforms (admins, and root on this host)
+    Pair {
+        #[command(subcommand)]
+        what: PairCommand,
+    },
     /// Read the audit
     Audit {
         #[command(subcommand)]
@@ -105,6 +110,31 @@ pub(super) enum AuditCommand {
     },
     /// Whether rows were altered, and whether any were cut off
     Verify,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PairCommand {
+    /// Who is known, and who waits with a code
+    List,
+    /// Make somebody known by the code that they were shown
+    Accept {
+        /// The code, with or without its dash
+        code: String,
+        /// Who this is: a person of the configuration, or a new name
+        #[arg(long, value_name = "NAME")]
+        person: String,
+        /// viewer, operator or admin; without, what the person has already, else viewer
+        #[arg(long)]
+        role: Option<Role>,
+    },
+    /// Take a person's pairings back
+    Revoke {
+        /// The person's name
+        person: String,
+        /// Only on telegram or discord
+        #[arg(long)]
+        channel: Option<ChannelKind>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -53,7 +53,13 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
     }
     people(&config, &mut report);
     let context = Context { config, source, env: env.clone(), style };
-    store(&context, &mut report).await;
+    let daemon = store(&context, &mut report).await;
+    for (what, seen) in app::examine_channels(&context.config, daemon).await {
+        match seen {
+            Ok(seen) => report.add(&what, Mark::Ok, seen),
+            Err(wrong) => report.add(&what, Mark::Fail, wrong),
+        }
+    }
     for (host, answer) in inventory.hosts().probe().await {
         match answer {
             Ok(version) => report.add(&format!("docker {host}"), Mark::Ok, format!("engine {version}")),
@@ -119,11 +125,16 @@ fn people(config: &Config, report: &mut Report) {
     }
 }
 
-async fn store(context: &Context, report: &mut Report) {
+/// Looks at the store; whether a daemon holds it.
+async fn store(context: &Context, report: &mut Report) -> bool {
     let reached = match reach::reach(context).await {
         Ok(reached) => reached,
-        Err(failure) => return report.add("store", Mark::Fail, failure.text),
+        Err(failure) => {
+            report.add("store", Mark::Fail, failure.text);
+            return false;
+        }
     };
+    let daemon = reached.app().is_none();
     match reached.app() {
         None => report.add("daemon", Mark::Ok, format!("answers on {}", reach::socket(context).display())),
         Some(app) => {
@@ -157,6 +168,7 @@ async fn store(context: &Context, report: &mut Report) {
         }
     }
     reached.leave().await;
+    daemon
 }
 
 /// One real completion.

@@ -23,7 +23,7 @@ use crate::{
     policy::approval::Verb,
     runtime::{signal::reader_has_gone, trace},
 };
-use args::{Args, AuditCommand, Command, ConfigCommand, PolicyCommand};
+use args::{Args, AuditCommand, Command, ConfigCommand, PairCommand, PolicyCommand};
 
 /// Everything that a command may need.
 struct Context {
@@ -90,6 +90,7 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
         Command::Stop { all } => request(&context, Op::Stop { conversation: None, all }).await,
         Command::Freeze => request(&context, Op::Freeze).await,
         Command::Unfreeze => request(&context, Op::Unfreeze).await,
+        Command::Pair { what } => request(&context, pair(what)).await,
         Command::Audit { what: AuditCommand::Tail { rows } } => {
             request(&context, Op::AuditTail { rows }).await
         }
@@ -97,6 +98,14 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
         Command::Config { what: ConfigCommand::Show } => inspect::config_show(&context),
         Command::Config { what: ConfigCommand::Check } | Command::Doctor => Ok(0),
         Command::Policy { what: PolicyCommand::Check(check) } => inspect::policy_check(context, check).await,
+    }
+}
+
+fn pair(what: PairCommand) -> Op {
+    match what {
+        PairCommand::List => Op::PairList,
+        PairCommand::Accept { code, person, role } => Op::PairAccept { code, person, role },
+        PairCommand::Revoke { person, channel } => Op::PairRevoke { person, channel },
     }
 }
 

@@ -15,7 +15,7 @@ use super::Context;
 use crate::{
     app::{self, App, Failure},
     config,
-    control::{Client, serve, server},
+    control::{Client, people::own_uid, serve, server},
 };
 
 /// Another client may hold the store for the length of one answer.
@@ -126,8 +126,8 @@ pub(super) async fn reach(context: &Context) -> Result<Reached, Failure> {
 
 fn here(app: App) -> Reached {
     let (near, far) = tokio::io::duplex(64 << 10);
-    let actor = app.people.actor(nix::unistd::geteuid().as_raw());
+    let peer = app.people.peer(own_uid(), own_uid());
     let stop = CancellationToken::new();
-    tokio::spawn(serve(far, app.engine.clone(), actor, stop.clone()));
+    tokio::spawn(serve(far, app.engine.clone(), peer, stop.clone()));
     Reached { client: Client::over(near), here: Some(Here { app, stop, shared: None }) }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{Context, reach};
 use crate::{
-    app::{self, App, Failure},
+    app::{self, App, Channel, Failure},
     config::Config,
     control::server,
     engine::Engine,
@@ -37,7 +37,11 @@ pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     listen(&mut tasks, &app, &reach::socket(&context))?;
     let board = Board::default();
     serve_http(&mut tasks, &app, &context.config, board.clone()).await?;
-    sweep(&mut tasks, app.engine.clone(), board, notifier_beat(&notifier));
+    let channels = app::channels(&context.config, &app)?;
+    for channel in channels.clone() {
+        tasks.spawn(channel.name, RETRY, move |stop| (channel.run)(stop));
+    }
+    sweep(&mut tasks, app.engine.clone(), (board, channels), notifier_beat(&notifier));
     keep_warm(&mut tasks, &app.engine);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %context.source.path.display(), socket = %reach::socket(&context).display(), "opsbot runs");
     notifier.ready();
@@ -104,17 +108,21 @@ fn notifier_beat(notifier: &Notifier) -> impl Fn() + Send + Sync + Clone + 'stat
 fn sweep(
     tasks: &mut Supervisor,
     engine: Engine,
-    board: Board,
+    (board, channels): (Board, Vec<Channel>),
     beat: impl Fn() + Send + Sync + Clone + 'static,
 ) {
     tasks.spawn("sweep", RETRY, move |stop| {
-        let (engine, board, beat) = (engine.clone(), board.clone(), beat.clone());
+        let (engine, board, channels, beat) = (engine.clone(), board.clone(), channels.clone(), beat.clone());
         async move {
             loop {
                 let swept = engine.sweep().await;
                 let detail = swept.as_ref().map_or_else(ToString::to_string, |()| "commits".to_owned());
-                let check = Check { name: "store".into(), ok: swept.is_ok(), detail };
-                board.lock().unwrap_or_else(PoisonError::into_inner).checks = vec![check];
+                let mut checks = vec![Check { name: "store".into(), ok: swept.is_ok(), detail }];
+                checks.extend(channels.iter().map(|channel| {
+                    let (ok, detail) = (channel.health)();
+                    Check { name: channel.name.into(), ok, detail }
+                }));
+                board.lock().unwrap_or_else(PoisonError::into_inner).checks = checks;
                 if let Err(error) = swept {
                     tracing::error!(%error, "the store failed");
                 } else {

@@ -15,7 +15,7 @@ use super::{
     errors::nearest,
     people,
     reader::{Reader, filled},
-    secret,
+    secret, telegram,
 };
 use crate::domain::HostName;
 
@@ -36,15 +36,16 @@ const RULE_KEYS: [&str; 13] = [
     "during",
 ];
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 /// The shortest wait; small, so that tests can scale every wait down.
-const LEAST: Duration = Duration::from_millis(10);
+pub(super) const LEAST: Duration = Duration::from_millis(10);
 
 /// The whole file; none when a fault leaves nothing to build from (faults are noted as they are met).
 pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> {
     let state_dir = state_dir(r);
     let people = people::people(r);
     let model = r.table("model", model);
+    let telegram = r.table("telegram", telegram::telegram);
     let docker = docker_hosts(r);
     let prometheus = r.table("prometheus", prometheus);
     let metrics = r.table("metrics", metrics).unwrap_or_default();
@@ -59,6 +60,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
         state_dir: state_dir?,
         people,
         model: model.map_or(Some(None), |m| m.map(Some))?,
+        telegram: telegram.map_or(Some(None), |t| t.map(Some))?,
         docker,
         prometheus: prometheus.map_or(Some(None), |p| p.map(Some))?,
         metrics,
@@ -216,24 +218,26 @@ fn docker_url(text: &str) -> Result<(String, bool), String> {
 }
 
 fn tls(r: &mut Reader<'_>) -> Option<TlsConfig> {
-    let page = r.page();
-    let mut file = |key, private: bool| {
-        let path = r.parsed(key, |text| {
-            let path = page.path(&filled(text)?);
-            if page.env.secrets_stay() {
-                return Ok(path);
-            }
-            if private {
-                return secret::only_owner_reads(&path).map(|()| path);
-            }
-            std::fs::File::open(&path)
-                .map_err(|e| format!("cannot read {}: {e}", path.display()))
-                .map(|_| path)
-        });
-        r.need(key, path, "name a PEM file; ca, cert and key go together")
-    };
-    let (ca, cert, key) = (file("ca", false), file("cert", false), file("key", true));
+    let cure = "name a PEM file; ca, cert and key go together";
+    let (ca, cert) = (pem(r, "ca", false, cure), pem(r, "cert", false, cure));
+    let key = pem(r, "key", true, cure);
     Some(TlsConfig { ca: ca?, cert: cert?, key: key? })
+}
+
+/// A PEM file that is there; a `private` one only its owner may open.
+pub(super) fn pem(r: &mut Reader<'_>, key: &'static str, private: bool, cure: &str) -> Option<PathBuf> {
+    let page = r.page();
+    let path = r.parsed(key, |text| {
+        let path = page.path(&filled(text)?);
+        if page.env.secrets_stay() {
+            return Ok(path);
+        }
+        if private {
+            return secret::only_owner_reads(&path).map(|()| path);
+        }
+        std::fs::File::open(&path).map_err(|e| format!("cannot read {}: {e}", path.display())).map(|_| path)
+    });
+    r.need(key, path, cure)
 }
 
 fn prometheus(r: &mut Reader<'_>) -> Option<PrometheusConfig> {
@@ -336,10 +340,8 @@ fn http(r: &mut Reader<'_>) -> HttpConfig {
         let listen = r.parsed("listen", |text| match text.trim() {
             "" | "off" => Ok(None),
             text => {
-                let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-                let address = numeric.as_deref().unwrap_or(text).parse::<SocketAddr>();
                 let shape = "write ADDRESS:PORT such as \"127.0.0.1:7878\", or \"off\"";
-                address.map(Some).map_err(|_| format!("`{text}` is no address; {shape}"))
+                socket_address(text).map(Some).ok_or_else(|| format!("`{text}` is no address; {shape}"))
             }
         });
         let public = r.flag("public").unwrap_or(false);
@@ -356,6 +358,12 @@ fn http(r: &mut Reader<'_>) -> HttpConfig {
     };
     let (listen, public) = r.table("http", read).unwrap_or_default();
     HttpConfig { listen: listen.unwrap_or(Some(SocketAddr::from(([127, 0, 0, 1], 7878)))), public }
+}
+
+/// `ADDRESS:PORT`; `localhost` is 127.0.0.1.
+pub(super) fn socket_address(text: &str) -> Option<SocketAddr> {
+    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    numeric.as_deref().unwrap_or(text).parse().ok()
 }
 
 fn log(r: &mut Reader<'_>) -> LogConfig {
@@ -397,7 +405,7 @@ pub(super) fn choice<T: Copy>(text: &str, known: &[(&str, T)]) -> Result<T, Stri
     })
 }
 
-fn http_url(text: &str) -> Result<String, String> {
+pub(super) fn http_url(text: &str) -> Result<String, String> {
     let shape = "write http://HOST:PORT or https://HOST";
     let url = Url::parse(text.trim()).map_err(|e| format!("is no address ({e}); {shape}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -418,7 +426,7 @@ fn no_userinfo(url: &Url) -> Result<(), String> {
     Err("holds a user or password; take it out of the address and use `token` with a secret's place".into())
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -52,10 +52,19 @@ fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
     }
 
     let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("shop-2")).unwrap();
-    for name in ["shop-2/ca.pem", "shop-2/cert.pem", "shop-2/key.pem", "prometheus-token"] {
+    for (name, content) in [
+        ("shop-2/ca.pem", "pem"),
+        ("shop-2/cert.pem", "pem"),
+        ("shop-2/key.pem", "pem"),
+        ("telegram/cert.pem", "pem"),
+        ("telegram/key.pem", "pem"),
+        ("prometheus-token", "prom-s3cret"),
+        ("telegram-token", "42:tele-s3cret"),
+        ("telegram-webhook", "hook-s3cret"),
+    ] {
         let path = dir.path().join(name);
-        fs::write(&path, "prom-s3cret").unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
     let env = Env::new([
@@ -66,8 +75,16 @@ fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
     let text = full_example(dir.path());
     let read = parse_noting_keys(Path::new("config.toml"), &text, &env);
     let (config, known) = read.unwrap_or_else(|e| panic!("{e}\n{text}"));
-    assert_eq!(config.secrets(), ["model-s3cret", "prom-s3cret"]);
+    assert_eq!(config.secrets(), ["model-s3cret", "prom-s3cret", "42:tele-s3cret", "hook-s3cret"]);
     assert_eq!((config.docker.len(), config.policy.rules.len(), config.customers.len()), (2, 2, 1));
+
+    // What is written beside a setting as its default is its default.
+    let mut telegram = config.telegram.clone().unwrap();
+    assert!(telegram.webhook.take().is_some());
+    telegram.groups.clear();
+    let bare =
+        parse(Path::new("config.toml"), "[telegram]\ntoken = { credential = \"telegram-token\" }", &env);
+    assert_eq!(Some(telegram), bare.unwrap().telegram);
 
     let shown = show(&config);
     assert!(!shown.contains("s3cret") && shown.contains("[secret]"), "{shown}");
@@ -75,7 +92,7 @@ fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
     keys(&toml::from_str(&text).unwrap(), "", &mut in_example);
     keys(&toml::from_str(&shown).unwrap_or_else(|e| panic!("{e}\n{shown}")), "", &mut in_show);
     // Free keys below these are no keys of ours.
-    let ours = |k: &String| !["token.", "labels.", "args."].iter().any(|free| k.contains(free));
+    let ours = |k: &String| !["token.", "secret.", "labels.", "args."].iter().any(|free| k.contains(free));
     in_example.retain(ours);
     in_show.retain(ours);
     assert_eq!(in_example, known, "the example lacks a key that is read, or has one that is not");

@@ -8,6 +8,7 @@ mod people;
 mod reader;
 mod secret;
 mod source;
+mod telegram;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -18,6 +19,7 @@ use crate::domain::{Customer, HostName, PersonName, Role};
 pub use errors::{ConfigErrors, Problem};
 pub use secret::{HIDDEN, Secret};
 pub use source::{Env, Source, load, parse};
+pub use telegram::{TelegramConfig, TelegramLimits, TelegramRetry, TelegramTheme, WebhookConfig, WebhookTls};
 
 /// The whole configuration, as it holds from start to end.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +31,8 @@ pub struct Config {
     pub people: Vec<Person>,
     /// The language model; none means slash commands only.
     pub model: Option<ModelConfig>,
+    /// The Telegram bot; none means no Telegram.
+    pub telegram: Option<TelegramConfig>,
     /// The Docker hosts, at least one.
     pub docker: Vec<DockerConfig>,
     /// Prometheus, if there is one.
@@ -282,7 +286,10 @@ impl Config {
     pub fn secrets(&self) -> Vec<String> {
         let model = self.model.as_ref().and_then(|m| m.token.as_ref());
         let prometheus = self.prometheus.as_ref().and_then(|p| p.token.as_ref());
-        model.into_iter().chain(prometheus).map(|s| s.expose().to_owned()).collect()
+        let telegram = self.telegram.as_ref();
+        let webhook = telegram.and_then(|t| t.webhook.as_ref()).map(|w| &w.secret);
+        let all = model.into_iter().chain(prometheus).chain(telegram.map(|t| &t.token)).chain(webhook);
+        all.map(|s| s.expose().to_owned()).collect()
     }
 }
 

@@ -63,15 +63,7 @@ pub(super) fn customers(r: &mut Reader<'_>) -> Vec<CustomerConfig> {
 
 /// A name for a person or host: short, with no colon (keys are built with it) and nothing unprintable.
 pub(super) fn plain_name(text: &str) -> Result<String, String> {
-    let name = filled(text)?;
-    let good = |c: char| c.is_alphanumeric() || " ._-".contains(c);
-    if let Some(c) = name.chars().find(|c| !good(*c)) {
-        return Err(format!("`{c}` may not be in a name; letters, digits, blank, `.`, `_` and `-` may"));
-    }
-    if name.chars().count() > 64 {
-        return Err("is longer than 64 characters".into());
-    }
-    Ok(name)
+    PersonName::parse(&filled(text)?).map(|name| name.to_string())
 }
 
 fn account(text: &str) -> Result<String, String> {

@@ -237,6 +237,29 @@ impl<'a> Reader<'a> {
         good
     }
 
+    /// A list of whole numbers, each read by `read`.
+    pub(super) fn integers<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(i64) -> Result<T, String>,
+    ) -> Vec<T> {
+        let Some(spot) = self.spot(key) else { return Vec::new() };
+        let Some(array) = spot.item.as_array() else {
+            self.bad(key, format!("must be a list of whole numbers, not {}", kind(spot.item)));
+            return Vec::new();
+        };
+        let mut good = Vec::new();
+        for value in array {
+            let line = value.span().map_or(spot.line, |span| self.page.line(span.start));
+            match value.as_integer().map(&read) {
+                Some(Ok(item)) => good.push(item),
+                Some(Err(text)) => self.page.bad(line, &spot.path, text),
+                None => self.page.bad(line, &spot.path, "must hold only whole numbers without quotes".into()),
+            }
+        }
+        good
+    }
+
     /// A name that people also write as a bare number (`19` or `"19"`).
     pub(super) fn word_or_number(&mut self, key: &'static str) -> Option<String> {
         match self.table.get(key).and_then(Item::as_integer) {

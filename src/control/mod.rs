@@ -6,6 +6,6 @@ pub mod protocol;
 pub mod server;
 
 pub use client::Client;
-pub use people::People;
+pub use people::{Peer, People};
 pub use protocol::{Frame, Op, Request};
 pub use server::serve;

@@ -4,6 +4,22 @@ use std::collections::BTreeMap;
 
 use crate::domain::{Actor, ChannelKind, Origin, PersonName, Role};
 
+/// Who is on the other side, and with which rights over this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The principal.
+    pub actor: Actor,
+    /// Root, or the account that OpsBot runs as: whoever owns OpsBot's files, whatever the configuration says.
+    pub owner: bool,
+}
+
+impl Peer {
+    /// Whether the peer may do what only the host allows: as its owner, or as an admin at its console.
+    pub fn has_host_rights(&self) -> bool {
+        self.owner || self.actor.role == Role::Admin
+    }
+}
+
 /// People by uid; anybody else on the host is a viewer named `uid:N`.
 #[derive(Clone, Debug, Default)]
 pub struct People(BTreeMap<u32, (PersonName, Role)>);
@@ -27,6 +43,11 @@ impl People {
         (Self(map), unknown)
     }
 
+    /// Who connects as `uid` to a process that runs as `own`.
+    pub fn peer(&self, uid: u32, own: u32) -> Peer {
+        Peer { actor: self.actor(uid), owner: uid == 0 || uid == own }
+    }
+
     /// The principal behind `uid`.
     pub fn actor(&self, uid: u32) -> Actor {
         let (person, role) = match self.0.get(&uid) {
@@ -35,6 +56,11 @@ impl People {
         };
         Actor { person, role, channel: ChannelKind::Console, origin: Origin::Typed }
     }
+}
+
+/// The uid that this process acts as.
+pub fn own_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
 }
 
 /// The uid of a user on this host.
@@ -55,5 +81,10 @@ mod tests {
         assert_eq!((people.actor(1000).person.as_str(), people.actor(1000).role), ("anna", Role::Admin));
         assert_eq!((people.actor(0).person.as_str(), people.actor(0).role), ("uid:0", Role::Viewer));
         assert_eq!(host_uid("root"), Some(0));
+        let table = [(0, true, true), (900, true, true), (1000, false, true), (1001, false, false)];
+        for (uid, owner, host) in table {
+            let peer = people.peer(uid, 900);
+            assert_eq!((peer.owner, peer.has_host_rights()), (owner, host), "{uid}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{Outbound, Untrusted},
+    domain::{ChannelKind, Outbound, Role, Untrusted},
     policy::approval::Verb,
 };
 
@@ -72,6 +72,26 @@ pub enum Op {
     },
     /// Whether the audit is whole.
     AuditVerify,
+    /// Who is known on chat platforms, and who waits with a code.
+    PairList,
+    /// Accept a stranger's code.
+    PairAccept {
+        /// As it was typed.
+        code: String,
+        /// The person's name.
+        person: String,
+        /// The role; without, what the person has already, else viewer.
+        #[serde(default)]
+        role: Option<Role>,
+    },
+    /// Take a person's pairings back.
+    PairRevoke {
+        /// The person's name.
+        person: String,
+        /// On this platform only.
+        #[serde(default)]
+        channel: Option<ChannelKind>,
+    },
 }
 
 /// One event of a request's answer; `Done` is the last.

@@ -14,10 +14,10 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::{Frame, Op, People, Request, protocol};
+use super::{Frame, Op, Peer, People, Request, people::own_uid, protocol};
 use crate::{
     domain::{Actor, Block, ConversationKey, Inbound, Level, Outbound, Role, TurnStatus},
-    engine::{Engine, Scope, Sink, StoreError},
+    engine::{Engine, PairAs, Scope, Sink, StoreError},
     runtime::clock,
 };
 
@@ -49,8 +49,8 @@ pub async fn listen(listener: &UnixListener, engine: Engine, people: Arc<People>
         };
         match stream.peer_cred() {
             Ok(peer) => {
-                let actor = people.actor(peer.uid());
-                let serving = serve(stream, engine.clone(), actor, stop.clone());
+                let peer = people.peer(peer.uid(), own_uid());
+                let serving = serve(stream, engine.clone(), peer, stop.clone());
                 tasks.spawn(async move {
                     serving.await;
                     drop(place);
@@ -63,11 +63,11 @@ pub async fn listen(listener: &UnixListener, engine: Engine, people: Arc<People>
     tasks.wait().await;
 }
 
-/// Serves one connection for `actor` until the client leaves, or `stop` fires and nothing is open any more.
+/// Serves one connection for `peer` until the client leaves, or `stop` fires and nothing is open any more.
 pub fn serve<S>(
     stream: S,
     engine: Engine,
-    actor: Actor,
+    peer: Peer,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send
 where
@@ -101,10 +101,10 @@ where
                 refuse(&to_writer, request.id, "Too many requests are open on this connection.").await;
                 continue;
             };
-            let (engine, actor, to_writer) = (engine.clone(), actor.clone(), to_writer.clone());
+            let (engine, peer, to_writer) = (engine.clone(), peer.clone(), to_writer.clone());
             let left = left.clone();
             tokio::spawn(async move {
-                handle(request, engine, actor, (to_writer, left)).await;
+                handle(request, engine, peer, (to_writer, left)).await;
                 drop(place);
             });
         }
@@ -141,7 +141,7 @@ async fn refuse(to: &mpsc::Sender<Frame>, id: u64, text: &str) {
 async fn handle(
     request: Request,
     engine: Engine,
-    actor: Actor,
+    peer: Peer,
     (to_writer, left): (mpsc::Sender<Frame>, CancellationToken),
 ) {
     let (to_client, mut events) = mpsc::channel(64);
@@ -154,10 +154,11 @@ async fn handle(
             }
         }
     };
-    tokio::join!(act(request.op, engine, actor, sink), forward);
+    tokio::join!(act(request.op, engine, peer, sink), forward);
 }
 
-async fn act(op: Op, engine: Engine, actor: Actor, sink: Sink) {
+async fn act(op: Op, engine: Engine, peer: Peer, sink: Sink) {
+    let actor = peer.actor.clone();
     match op {
         Op::Say { conversation, text, quoted } => {
             if text.len() > protocol::TEXT_LIMIT {
@@ -169,13 +170,13 @@ async fn act(op: Op, engine: Engine, actor: Actor, sink: Sink) {
                 return sink.done(TurnStatus::Failed).await;
             }
             let conversation = key(&actor, &conversation);
-            engine.say(Inbound { conversation, actor, text, quoted }, sink).await;
+            engine.say(Inbound { quoted, ..Inbound::new(conversation, actor, text) }, sink).await;
         }
         Op::Decide { approval, verb } => {
             engine.decide(actor, approval, verb, sink).await;
         }
         op => {
-            let status = match simple(op, &engine, &actor, &sink).await {
+            let status = match simple(op, &engine, &peer, &sink).await {
                 Ok(status) => status,
                 Err(error) => {
                     sink.notice(Level::Error, format!("The store failed: {error}")).await;
@@ -187,7 +188,9 @@ async fn act(op: Op, engine: Engine, actor: Actor, sink: Sink) {
     }
 }
 
-async fn simple(op: Op, engine: &Engine, actor: &Actor, sink: &Sink) -> Result<TurnStatus, StoreError> {
+async fn simple(op: Op, engine: &Engine, peer: &Peer, sink: &Sink) -> Result<TurnStatus, StoreError> {
+    let actor = &peer.actor;
+    let by = (actor, peer.has_host_rights());
     match op {
         Op::Hello { conversation } => {
             let conversation = key(actor, &conversation);
@@ -218,6 +221,11 @@ async fn simple(op: Op, engine: &Engine, actor: &Actor, sink: &Sink) -> Result<T
         }
         Op::AuditTail { rows } => engine.audit_tail(rows, sink).await,
         Op::AuditVerify => engine.audit_verify(sink).await,
+        Op::PairList => engine.pair_list(by, sink).await,
+        Op::PairAccept { code, person, role } => {
+            engine.pair_accept(by, &code, &PairAs { person, role }, sink).await
+        }
+        Op::PairRevoke { person, channel } => engine.pair_revoke(by, &person, channel, sink).await,
         Op::Say { .. } | Op::Decide { .. } => Ok(TurnStatus::Failed),
     }
 }

@@ -25,6 +25,8 @@ pub enum AuditKind {
     Stopped,
     /// The freeze latch was set or lifted.
     Freeze,
+    /// A stranger was given a pairing code, a code was accepted or refused, a pairing was revoked or became void.
+    Pairing,
     /// The daemon started, stopped, or recovered something after a crash.
     Daemon,
 }
@@ -38,6 +40,7 @@ words!(AuditKind {
     WriteEnds = "write_ends",
     Stopped = "stopped",
     Freeze = "freeze",
+    Pairing = "pairing",
     Daemon = "daemon",
 });
 

@@ -49,6 +49,32 @@ text_id!(
     /// A configured person's name (`[[person]] name`), or `uid:1000` for an unmapped host user.
     PersonName
 );
+impl PersonName {
+    /// A name that a person may be given: it stands in keys and tables, so it is short and plain.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let name = text.trim();
+        let good = |c: char| c.is_alphanumeric() || " ._-".contains(c);
+        if name.is_empty() {
+            return Err("is empty".into());
+        }
+        if let Some(c) = name.chars().find(|c| !good(*c)) {
+            return Err(format!("`{c}` may not be in a name; letters, digits, blank, `.`, `_` and `-` may"));
+        }
+        if name.chars().count() > 64 {
+            return Err("is longer than 64 characters".into());
+        }
+        Ok(Self::new(name))
+    }
+
+    /// Whether both are the same name; capitals do not matter.
+    pub fn same(&self, other: &Self) -> bool {
+        self.0.to_lowercase() == other.0.to_lowercase()
+    }
+}
+
 text_id!(
     /// A Docker host's name (`[[docker]] name`).
     HostName
@@ -57,3 +83,18 @@ text_id!(
     /// One conversation: channel, chat, topic and person in one text (`console:anna:1`).
     ConversationKey
 );
+
+impl ConversationKey {
+    /// The conversation of one person in a chat, or in a topic of it, of a channel over a network.
+    pub fn in_chat(channel: super::ChannelKind, chat: i64, topic: Option<i32>, person: &PersonName) -> Self {
+        Self(format!("{channel}:{chat}:{}:{person}", topic.unwrap_or(0)))
+    }
+
+    /// The chat that the conversation is held in, with everybody's conversations there; on the console itself.
+    pub fn place(&self) -> &str {
+        match self.0.split_once(':') {
+            Some(("console", _)) | None => &self.0,
+            Some(_) => self.0.rsplit_once(':').map_or(&self.0, |(place, _)| place),
+        }
+    }
+}

@@ -15,7 +15,7 @@ pub use actor::{Actor, ChannelKind, Origin, Role};
 pub use approval_id::ApprovalId;
 pub use audit::{AuditEntry, AuditKind};
 pub use ids::{ConversationKey, CustomerId, HostName, PersonName, ServiceName};
-pub use inbound::Inbound;
+pub use inbound::{Attachment, Inbound};
 pub use outbound::{Block, Card, CardState, Chart, Finding, Level, Outbound, Severity, TurnStatus};
 pub use risk::Risk;
 pub use target::{ContainerRef, Customer, Target};

@@ -122,6 +122,9 @@ pub struct Card {
     pub eligible: String,
     /// Untrusted text was read before this was asked.
     pub tainted: bool,
+    /// When the message that asks was sent, if that was long before the card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
     /// When it lapses.
     pub expires_at: Timestamp,
     /// Where it stands.

@@ -17,7 +17,7 @@ use crate::{
         approval::{Ask, Ruling, Verb},
     },
     runtime::clock,
-    store::{Finish, NewHistory, StoreError},
+    store::{Finish, NewHistory, StoreError, TurnEnd},
 };
 
 /// How an approved write ended.
@@ -38,7 +38,7 @@ impl Engine {
     pub(super) async fn offer(
         &self,
         offers: Vec<(ResolvedCall, Verdict)>,
-        tainted: bool,
+        (tainted, sent_at): (bool, Option<Timestamp>),
         (conversation, actor): (&ConversationKey, &Actor),
         sink: &Sink,
     ) -> Result<(), StoreError> {
@@ -51,6 +51,7 @@ impl Engine {
             requester: actor.clone(),
             conversation: conversation.clone(),
             tainted,
+            sent_at: sent_at.filter(|at| self.is_old(*at, now)),
             now,
             lifetime: self.0.parts.bounds.approval,
         };
@@ -58,6 +59,7 @@ impl Engine {
         let audit = self.approval_entry(&approval, AuditKind::Asked, actor, now, "asked");
         let replaced =
             self.store().approval_insert(&approval, &|old| policy::supersedes(&approval, old), audit).await?;
+        self.changed();
         for old in replaced {
             sink.block(Block::Card(policy::card(&old))).await;
         }
@@ -66,22 +68,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether something that was sent at `at` is too old to act on without asking.
+    pub(super) fn is_old(&self, at: Timestamp, now: Timestamp) -> bool {
+        now.duration_since(at) > self.0.parts.bounds.old_after
+    }
+
     /// A person's decision on the card `id` (whole, or its first digits); runs what is approved and ends `sink`. The
     /// work goes on when the caller goes away.
     pub async fn decide(&self, actor: Actor, id: String, verb: Verb, sink: Sink) -> TurnStatus {
         let (engine, last) = (self.clone(), sink.clone());
         let work = async move {
-            let status = match engine.decide_now(&actor, &id, verb, &sink).await {
+            match engine.decide_now(&actor, &id, verb, &sink).await {
                 Ok(status) => status,
                 Err(error) => engine.store_broke(&error, &sink).await,
-            };
-            sink.done(status).await;
-            status
+            }
         };
-        match self.0.tasks.spawn(work).await {
+        let status = match self.0.tasks.spawn(work).await {
             Ok(status) => status,
             Err(error) => self.broke(&error, &last).await,
-        }
+        };
+        last.done(status).await;
+        status
     }
 
     pub(super) async fn decide_now(
@@ -100,6 +107,7 @@ impl Engine {
             |after: &Approval, ruling: &Ruling| self.ruling_entries(after, ruling, (actor, verb), now);
         let rule = |a: &Approval| policy::rule_on(a, actor, verb, now);
         let (approval, ruling) = self.store().approval_decide(id, &rule, actor, now, &audit).await?;
+        self.changed();
         match ruling {
             Ruling::Refused(why) => {
                 sink.notice(Level::Warning, step::sentence(&why)).await;
@@ -117,8 +125,12 @@ impl Engine {
             Ruling::Deny => {
                 sink.block(Block::Card(policy::card(&approval))).await;
                 let text = format!("{} denied: {}", actor.person, calls(&approval));
-                let row = self.outcome_row(&text, &approval, false);
-                self.store().commit_turn(&approval.conversation, &[row], vec![], None).await?;
+                let rows = [self.outcome_row(&text, &approval, false)];
+                let told = self.elsewhere(&approval, sink).then(|| Block::notice(Level::Info, text));
+                let reply: Vec<_> = told.into_iter().collect();
+                let end = TurnEnd { rows: &rows, reply: &reply, ..TurnEnd::default() };
+                self.store().end_turn(&approval.conversation, end, now).await?;
+                self.changed();
                 self.0.parts.counters.add("opsbot_approvals_total", &[("state", "denied")], 1);
                 Ok(TurnStatus::Answered)
             }
@@ -178,19 +190,32 @@ impl Engine {
         audit.detail["result"] = json!(digest);
         audit.detail["outcome"] = json!(outcome);
         let card = Block::Card(policy::card(&after));
+        let for_requester = if self.elsewhere(&approval, sink) {
+            let level = if ending.state == CardState::Done { Level::Info } else { Level::Warning };
+            let text =
+                format!("{} approved {}: {}. {outcome}", approver.person, calls(&approval), ending.state);
+            vec![redact_block(&redactor, Block::notice(level, text))]
+        } else if sink.is_gone() {
+            vec![card.clone()]
+        } else {
+            vec![]
+        };
+        let shown: Vec<_> = evidence.into_iter().chain([card]).collect();
+        let reply = sink.home().map(|(to, message)| (to, message, shown.as_slice()));
         let finish = Finish {
             state: ending.state,
             outcome: &outcome,
             rows: &rows,
             audit: self.clean(audit),
-            outbox: sink.is_gone().then_some(&card),
+            outbox: &for_requester,
+            reply: reply.as_ref().map(|(to, message, shown)| (to, *message, *shown)),
         };
         let finished = self.store().approval_finish(approval.id, finish, now).await;
+        self.changed();
         self.0.parts.counters.add("opsbot_approvals_total", &[("state", ending.state.word())], 1);
-        for block in evidence {
-            sink.block(block).await;
+        for block in shown {
+            if finished.is_ok() { sink.show(block).await } else { sink.block(block).await }
         }
-        sink.block(card).await;
         if let Err(error) = finished {
             // It ran all the same: its people have just read how it ended, and no row says so.
             sink.notice(Level::Error, "This outcome could not be written down: note it yourself.").await;
@@ -198,6 +223,15 @@ impl Engine {
         }
         self.follow_up(&approval.conversation, &approval.requester, sink).await;
         Ok(if ending.state == CardState::Done { TurnStatus::Answered } else { TurnStatus::Failed })
+    }
+
+    /// Whether the people of the approval's conversation are in another chat than whoever decided.
+    fn elsewhere(&self, approval: &Approval, sink: &Sink) -> bool {
+        let theirs = approval.conversation.place();
+        match sink.home() {
+            Some((here, _)) => here.place() != theirs,
+            None => theirs != approval.conversation.as_str(),
+        }
     }
 
     /// Looks again at what the calls would touch now, and redeems the approval for that only if nothing changed.
@@ -326,6 +360,7 @@ impl Engine {
     /// # Errors
     /// The store's.
     pub async fn recover(&self) -> Result<usize, StoreError> {
+        self.recover_people().await?;
         let now = clock::now();
         let tell = |approval: &Approval| {
             tracing::warn!(id = %approval.id, "a write had begun when the daemon ended: verify it by hand");
@@ -357,6 +392,7 @@ impl Engine {
         let now = clock::now();
         for approval in self.store().expire(now).await? {
             tracing::info!(id = %approval.id, "a card lapsed undecided");
+            self.changed();
         }
         if let Err(error) = self.0.parts.spill.sweep(now) {
             tracing::warn!(%error, "old kept outputs could not be swept");

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Param, ParamKind, Risk, ToolCall, ToolSpec};
+use crate::domain::{ChannelKind, Param, ParamKind, Risk, Role, ToolCall, ToolSpec};
 
 /// What a slash command asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,35 @@ pub enum Command {
     WhoAmI,
     /// Which build this is.
     Version,
+    /// Who is known on chat platforms.
+    Pair(Pair),
 }
+
+/// What `/pair` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pair {
+    /// Who is known, and who waits with a code.
+    List,
+    /// Accept a stranger's code.
+    Accept {
+        /// As it was typed.
+        code: String,
+        /// The person's name.
+        person: String,
+        /// The role, if one was named.
+        role: Option<Role>,
+    },
+    /// Take a person's pairings back.
+    Revoke {
+        /// The person's name.
+        person: String,
+        /// On this platform only.
+        channel: Option<ChannelKind>,
+    },
+}
+
+/// Short names of tools that people type on a phone.
+const ALIASES: &[(&str, &str)] = &[("alerts", "list_active_alerts"), ("customers", "list_customers")];
 
 const STEERING: &[(&str, &str)] = &[
     ("/help [command]", "this list, or one command in full"),
@@ -41,6 +69,7 @@ const STEERING: &[(&str, &str)] = &[
     ("/unfreeze", "writes again (admins)"),
     ("/status", "how OpsBot itself is"),
     ("/whoami", "who OpsBot takes you for"),
+    ("/pair [list | accept CODE NAME [role] | revoke NAME]", "who is known on chat platforms (admins)"),
     ("/version", "which build this is"),
 ];
 
@@ -74,11 +103,41 @@ pub fn parse(text: &str, specs: &[ToolSpec]) -> Option<Result<Command, String>> 
         "status" => Ok(Command::Status),
         "whoami" => Ok(Command::WhoAmI),
         "version" => Ok(Command::Version),
-        name => match specs.iter().find(|s| s.name == name) {
+        "pair" => pair(rest).map(Command::Pair),
+        name => match tool(name, specs) {
             Some(spec) => arguments(spec, rest).map(Command::Tool),
             None => Err(unknown(name, specs)),
         },
     })
+}
+
+/// The tool that is called `name`, or has it as its short name.
+pub fn tool<'a>(name: &str, specs: &'a [ToolSpec]) -> Option<&'a ToolSpec> {
+    let long = ALIASES.iter().find(|(short, _)| *short == name).map(|(_, long)| *long);
+    specs.iter().find(|s| s.name == name).or_else(|| specs.iter().find(|s| Some(s.name) == long))
+}
+
+fn pair(text: &str) -> Result<Pair, String> {
+    let words = split(text)?;
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] | ["list"] => Ok(Pair::List),
+        ["accept", code, person] => {
+            Ok(Pair::Accept { code: (*code).to_owned(), person: (*person).to_owned(), role: None })
+        }
+        ["accept", code, person, role] => Ok(Pair::Accept {
+            code: (*code).to_owned(),
+            person: (*person).to_owned(),
+            role: Some(role.parse()?),
+        }),
+        ["revoke", person] => Ok(Pair::Revoke { person: (*person).to_owned(), channel: None }),
+        ["revoke", person, channel] => {
+            Ok(Pair::Revoke { person: (*person).to_owned(), channel: Some(channel.parse()?) })
+        }
+        _ => Err("it is written /pair list, /pair accept CODE NAME [viewer|operator] or /pair revoke NAME; a name with \
+                  a blank stands in quotes"
+            .into()),
+    }
 }
 
 fn unknown(name: &str, specs: &[ToolSpec]) -> String {
@@ -195,9 +254,19 @@ pub fn help(specs: &[ToolSpec]) -> Vec<Vec<String>> {
             Risk::Confirm | Risk::TwoPerson => " (asks first)",
             Risk::Blocked => " (always refused)",
         };
-        vec![usage(s), format!("{}{mark}", s.summary)]
+        let short = ALIASES.iter().find(|(_, long)| *long == s.name);
+        let short = short.map_or(String::new(), |(short, _)| format!(" (short: /{short})"));
+        vec![usage(s), format!("{}{mark}{short}", s.summary)]
     });
     tools.chain(STEERING.iter().map(|(c, what)| vec![(*c).to_owned(), (*what).to_owned()])).collect()
+}
+
+/// The commands that steer the bot: name and what it does, in the order of `/help`.
+pub fn steering() -> impl Iterator<Item = (&'static str, &'static str)> {
+    STEERING.iter().filter_map(|(usage, what)| {
+        let name = usage.split_whitespace().next()?.strip_prefix('/')?;
+        Some((name, *what))
+    })
 }
 
 /// One tool's parameters for `/help NAME`.

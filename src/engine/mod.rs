@@ -2,33 +2,43 @@
 
 pub mod commands;
 pub mod nearest;
+pub mod people;
 pub mod registry;
 pub mod session;
 
 mod approvals;
 mod audit;
 mod gate;
+mod pairing;
 mod present;
 mod sink;
 mod steering;
 mod turn;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use jiff::SignedDuration;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 pub use crate::store::StoreError;
 pub use commands::Command;
 pub use nearest::Directory;
+pub use pairing::PairAs;
+pub use people::KnownPeople;
 pub use registry::Registry;
 pub use session::Scope;
-pub use sink::{Sink, redact_block, redact_value};
+pub use sink::{Choose, Sink, redact_block, redact_value};
 
 use crate::{
     agent::port::{CallMode, Model},
-    domain::Level,
+    domain::{Inbound, Level},
     policy::{Policy, Redactor},
     runtime::Counters,
     spill::SpillStore,
@@ -65,6 +75,8 @@ pub struct Bounds {
     pub output_share: u32,
     /// How long a card waits.
     pub approval: SignedDuration,
+    /// A message that was sent longer ago than this asks before it acts.
+    pub old_after: SignedDuration,
 }
 
 /// What an engine is made of.
@@ -79,6 +91,8 @@ pub struct Parts {
     pub brain: Option<Brain>,
     /// The names.
     pub directory: DirectorySource,
+    /// Who is known on chat platforms.
+    pub people: Arc<KnownPeople>,
     /// What must never be shown.
     pub redactor: Arc<Redactor>,
     /// Long outputs.
@@ -99,6 +113,9 @@ struct Inner {
     parts: Parts,
     sessions: Arc<Sessions>,
     tasks: TaskTracker,
+    /// Kept messages whose turn has not begun.
+    waiting: Mutex<BTreeMap<i64, Inbound>>,
+    changes: watch::Sender<u64>,
 }
 
 /// The engine; clones share everything.
@@ -114,7 +131,22 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// An engine over `parts`; nothing runs yet.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, sessions: Arc::default(), tasks: TaskTracker::new() }))
+        Self(Arc::new(Inner {
+            parts,
+            sessions: Arc::default(),
+            tasks: TaskTracker::new(),
+            waiting: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }))
+    }
+
+    /// Tells whenever a reply was kept or an approval changed; the number has no meaning of its own.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|n| *n += 1);
     }
 
     /// The tools.
@@ -132,6 +164,11 @@ impl Engine {
         self.0.parts.brain.as_ref()
     }
 
+    /// Who and what there is right now.
+    pub async fn directory(&self) -> Directory {
+        (self.0.parts.directory)().await
+    }
+
     /// What must never be shown.
     pub fn redactor(&self) -> Arc<Redactor> {
         self.0.parts.redactor.clone()
@@ -140,7 +177,7 @@ impl Engine {
     /// Says so and gives true once the daemon drains: nothing new may begin then.
     async fn turns_away(&self, sink: &Sink) -> bool {
         let draining = self.0.tasks.is_closed();
-        if draining {
+        if draining && !sink.abandon() {
             let text = "OpsBot is stopping and begins nothing new; ask again once it is back.";
             sink.notice(Level::Warning, text).await;
         }

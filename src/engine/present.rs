@@ -8,10 +8,10 @@ use crate::{
     spill::SpillStore,
 };
 
-/// What the model reads of an output, and what a person is shown besides the tool's own blocks.
+/// What the model reads of a text, and what a person is shown besides the tool's own blocks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Presented {
-    /// Fenced and at most `cap` bytes and a few words.
+    /// At most `cap` bytes and a few words.
     pub text: String,
     /// A pointer to the kept rest, when there is one.
     pub kept: Option<Block>,
@@ -25,34 +25,7 @@ pub fn present(
     redactor: &Redactor,
     (spill, now): (&SpillStore, Timestamp),
 ) -> Presented {
-    let clean = redactor.redact(&output.text);
-    let mut kept = None;
-    let text = if clean.len() <= cap {
-        clean.into_owned()
-    } else {
-        let head = clean.floor_char_boundary(cap / 3);
-        let tail = clean.ceil_char_boundary(clean.len() - (cap - cap / 3));
-        let cut = tail - head;
-        let note = match spill.put(&clean, now) {
-            Ok(id) => {
-                kept = Some(Block::File {
-                    name: id.to_string(),
-                    bytes: clean.len() as u64,
-                    summary: format!("all of it is kept for 24 h: /search_output {id} PATTERN"),
-                });
-                format!("[{cut} bytes left out here; search_output(id={id}, pattern=…) searches all of it]")
-            }
-            Err(error) => {
-                tracing::warn!(%error, "an output could not be kept");
-                format!("[{cut} bytes left out here]")
-            }
-        };
-        format!(
-            "{}\n{note}\n{}",
-            clean.get(..head).unwrap_or_default(),
-            clean.get(tail..).unwrap_or_default()
-        )
-    };
+    let Presented { text, kept } = fitted(&redactor.redact(&output.text), cap, (spill, now));
     let text = if spec.untrusted {
         let nonce = format!("{:08x}", rand::random::<u32>());
         policy::fence(&Untrusted::new(&text), &nonce, spec.name)
@@ -60,4 +33,28 @@ pub fn present(
         text
     };
     Presented { text, kept }
+}
+
+/// `clean` within `cap` bytes. What is longer loses its middle, is kept whole, and says how it is searched.
+pub fn fitted(clean: &str, cap: usize, (spill, now): (&SpillStore, Timestamp)) -> Presented {
+    if clean.len() <= cap {
+        return Presented { text: clean.to_owned(), kept: None };
+    }
+    let head = clean.floor_char_boundary(cap / 3);
+    let tail = clean.ceil_char_boundary(clean.len() - (cap - cap / 3));
+    let cut = tail - head;
+    let (note, kept) = match spill.put(clean, now) {
+        Ok(id) => {
+            let summary = format!("all of it is kept for 24 h: /search_output {id} PATTERN");
+            let note =
+                format!("[{cut} bytes left out here; search_output(id={id}, pattern=…) searches all of it]");
+            (note, Some(Block::File { name: id.to_string(), bytes: clean.len() as u64, summary }))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a long text could not be kept");
+            (format!("[{cut} bytes left out here]"), None)
+        }
+    };
+    let (begin, end) = (clean.get(..head).unwrap_or_default(), clean.get(tail..).unwrap_or_default());
+    Presented { text: format!("{begin}\n{note}\n{end}"), kept }
 }

@@ -2,9 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
@@ -32,12 +37,13 @@ struct Running {
     conversation: ConversationKey,
     person: PersonName,
     cancel: CancellationToken,
+    interrupted: Arc<AtomicBool>,
 }
 
 /// What a stop reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// One conversation.
+    /// One conversation, in a chat everybody's there.
     Conversation(ConversationKey),
     /// Everything of the person who stops.
     Mine,
@@ -45,20 +51,29 @@ pub enum Scope {
     All,
 }
 
-/// A place in a conversation's queue.
-#[derive(Debug)]
+/// A place in a conversation's queue, held in the order of [`Sessions::enter`].
 pub struct Place {
     sessions: Arc<Sessions>,
     conversation: ConversationKey,
-    turn: Arc<tokio::sync::Mutex<()>>,
+    turn: BoxFuture<'static, OwnedMutexGuard<()>>,
+    first: Option<OwnedMutexGuard<()>>,
     /// How many are before this one.
     pub ahead: usize,
 }
 
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("ahead", &self.ahead).finish_non_exhaustive()
+    }
+}
+
 impl Place {
-    /// Waits until it is this one's turn; the guard ends it.
-    pub async fn wait(&self) -> OwnedMutexGuard<()> {
-        self.turn.clone().lock_owned().await
+    /// Waits until it is this one's turn; the guard ends it. To be awaited once.
+    pub async fn wait(&mut self) -> OwnedMutexGuard<()> {
+        match self.first.take() {
+            Some(guard) => guard,
+            None => (&mut self.turn).await,
+        }
     }
 }
 
@@ -81,6 +96,14 @@ pub struct Registered {
     id: u64,
     /// Fires on a stop.
     pub cancel: CancellationToken,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Registered {
+    /// Whether it was the daemon's end that stopped it, not a person.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Registered {
@@ -99,8 +122,10 @@ impl Sessions {
         }
         let ahead = gate.inside;
         gate.inside += 1;
-        let turn = gate.turn.clone();
-        Some(Place { sessions: self.clone(), conversation: conversation.clone(), turn, ahead })
+        // A first look takes the place in the lock's own queue, which is first come, first served.
+        let mut turn = gate.turn.clone().lock_owned().boxed();
+        let first = (&mut turn).now_or_never();
+        Some(Place { sessions: self.clone(), conversation: conversation.clone(), turn, first, ahead })
     }
 
     /// Registers something of `actor` that a stop must reach.
@@ -113,9 +138,11 @@ impl Sessions {
             conversation: conversation.clone(),
             person: actor.person.clone(),
             cancel: cancel.clone(),
+            interrupted: Arc::default(),
         };
+        let interrupted = running.interrupted.clone();
         state.running.insert(id, running);
-        Registered { sessions: self.clone(), id, cancel }
+        Registered { sessions: self.clone(), id, cancel, interrupted }
     }
 
     /// Stops what `actor` may stop in `scope`: own things, and as an admin anybody's. How many were stopped, and how
@@ -126,7 +153,7 @@ impl Sessions {
         for r in state.running.values() {
             let own = r.person == actor.person;
             let meant = match scope {
-                Scope::Conversation(key) => r.conversation == *key,
+                Scope::Conversation(key) => r.conversation.place() == key.place(),
                 Scope::Mine => own,
                 Scope::All => true,
             };
@@ -143,7 +170,10 @@ impl Sessions {
 
     /// Stops everything, for the daemon's own end.
     pub fn stop_all(&self) {
-        self.lock().running.values().for_each(|r| r.cancel.cancel());
+        for r in self.lock().running.values() {
+            r.interrupted.store(!r.cancel.is_cancelled(), Ordering::Relaxed);
+            r.cancel.cancel();
+        }
     }
 
     /// How many turns and writes run.
@@ -169,9 +199,9 @@ mod tests {
     async fn a_conversation_takes_turns_and_refuses_past_its_limit() {
         let sessions = Arc::new(Sessions::default());
         let key = ConversationKey::from("c");
-        let first = sessions.enter(&key, 2).unwrap();
+        let mut first = sessions.enter(&key, 2).unwrap();
         let guard = first.wait().await;
-        let second = sessions.enter(&key, 2).unwrap();
+        let mut second = sessions.enter(&key, 2).unwrap();
         assert_eq!((first.ahead, second.ahead), (0, 1));
         assert!(sessions.enter(&key, 2).is_none());
         assert!(sessions.enter(&"other".into(), 2).is_some());

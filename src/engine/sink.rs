@@ -1,12 +1,12 @@
 //! Where a turn's events go: to whoever waits, cleaned of secrets, without ever waiting on a client that has gone.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Block, Level, Outbound, TurnStatus},
+    domain::{Block, ConversationKey, Level, Outbound, TurnStatus},
     policy::Redactor,
 };
 
@@ -16,12 +16,132 @@ pub struct Sink {
     to: mpsc::Sender<Outbound>,
     redactor: Arc<Redactor>,
     left: CancellationToken,
+    record: Option<Arc<Mutex<Record>>>,
+}
+
+/// Which of a turn's blocks its reply keeps.
+pub type Choose = fn(TurnStatus, Vec<Block>) -> Vec<Block>;
+
+/// What a turn said so far and no row holds yet.
+#[derive(Debug)]
+struct Record {
+    conversation: ConversationKey,
+    message: i64,
+    choose: Choose,
+    blocks: Vec<Block>,
+    text: String,
+    kept: bool,
+    settled: bool,
 }
 
 impl Sink {
     /// Sends to `to`; every block is redacted on its way.
     pub fn new(to: mpsc::Sender<Outbound>, redactor: Arc<Redactor>) -> Self {
-        Self { to, redactor, left: CancellationToken::new() }
+        Self { to, redactor, left: CancellationToken::new(), record: None }
+    }
+
+    /// The same for a channel that delivers from rows: what the answer to `message` says becomes a reply in the very
+    /// commit that ends its turn.
+    pub fn keeping(self, conversation: ConversationKey, message: i64, choose: Choose) -> Self {
+        let record = Record {
+            conversation,
+            message,
+            choose,
+            blocks: vec![],
+            text: String::new(),
+            kept: false,
+            settled: false,
+        };
+        Self { record: Some(Arc::new(Mutex::new(record))), ..self }
+    }
+
+    /// The message whose reply is kept.
+    pub fn message(&self) -> Option<i64> {
+        self.lock().map(|r| r.message)
+    }
+
+    /// The conversation and the message whose reply is kept.
+    pub(super) fn home(&self) -> Option<(ConversationKey, i64)> {
+        self.lock().map(|r| (r.conversation.clone(), r.message))
+    }
+
+    /// Shows a block that a row holds already.
+    pub(super) async fn show(&self, block: Block) {
+        if let Some(mut record) = self.lock() {
+            record.kept = true;
+        }
+        let _gone = self.to.send(self.clean(block.into())).await;
+    }
+
+    /// Whether a reply was kept.
+    pub fn has_kept(&self) -> bool {
+        self.lock().is_some_and(|r| r.kept)
+    }
+
+    /// Takes what was said since the last time, for the row that the caller writes now.
+    pub(super) fn take(&self, status: TurnStatus) -> Vec<Block> {
+        let Some(mut record) = self.lock() else { return vec![] };
+        record.flush(&self.redactor);
+        let blocks = (record.choose)(status, std::mem::take(&mut record.blocks));
+        record.kept |= !blocks.is_empty();
+        blocks
+    }
+
+    /// The message whose end no row holds, or of which something was said since.
+    pub(super) fn unsettled(&self) -> Option<i64> {
+        let record = self.lock()?;
+        let said = !record.blocks.is_empty() || !record.text.trim().is_empty();
+        (!record.settled || said).then_some(record.message)
+    }
+
+    /// The row of the message is ended.
+    pub(super) fn settled(&self) {
+        if let Some(mut record) = self.lock() {
+            record.settled = true;
+        }
+    }
+
+    /// Leaves the message open for the next start and forgets what was said; false where nothing is kept.
+    pub(super) fn abandon(&self) -> bool {
+        let Some(mut record) = self.lock() else { return false };
+        record.settled = true;
+        record.text.clear();
+        record.blocks.clear();
+        true
+    }
+
+    /// What could not be kept; the channel shows it all the same.
+    pub(super) fn put_back(&self, blocks: Vec<Block>) {
+        if let Some(mut record) = self.lock() {
+            record.kept = false;
+            record.settled = true;
+            record.blocks.splice(0..0, blocks);
+        }
+    }
+
+    /// What was said and no row holds, after the end.
+    pub fn left_over(&self) -> Vec<Block> {
+        self.lock().map(|mut record| std::mem::take(&mut record.blocks)).unwrap_or_default()
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Record>> {
+        self.record.as_ref().map(|r| r.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, event: &Outbound) {
+        let Some(mut record) = self.lock() else { return };
+        match event {
+            Outbound::Delta { text } => record.text.push_str(text),
+            Outbound::Retract => record.text.clear(),
+            Outbound::Block { content } => {
+                record.flush(&self.redactor);
+                if let Block::Card(new) = content {
+                    record.blocks.retain(|b| !matches!(b, Block::Card(old) if old.id == new.id));
+                }
+                record.blocks.push(content.clone());
+            }
+            Outbound::Progress { .. } | Outbound::Done { .. } => {}
+        }
     }
 
     /// The same, for a listener who has gone once `left` fires, whatever can still be written to.
@@ -31,7 +151,9 @@ impl Sink {
 
     /// Sends an event and waits for room; a receiver that has gone is fine.
     pub async fn send(&self, event: Outbound) {
-        let _gone = self.to.send(self.clean(event)).await;
+        let event = self.clean(event);
+        self.note(&event);
+        let _gone = self.to.send(event).await;
     }
 
     fn clean(&self, event: Outbound) -> Outbound {
@@ -56,7 +178,9 @@ impl Sink {
 
     /// Sends what may be dropped when there is no room: a piece of text already on its way, a line of progress.
     pub fn try_send(&self, event: Outbound) {
-        let _full_or_gone = self.to.try_send(self.clean(event));
+        let event = self.clean(event);
+        self.note(&event);
+        let _full_or_gone = self.to.try_send(event);
     }
 
     /// Ends the stream.
@@ -66,7 +190,16 @@ impl Sink {
 
     /// Whether nobody listens any more.
     pub fn is_gone(&self) -> bool {
-        self.to.is_closed() || self.left.is_cancelled()
+        self.record.is_none() && (self.to.is_closed() || self.left.is_cancelled())
+    }
+}
+
+impl Record {
+    fn flush(&mut self, redactor: &Redactor) {
+        let text = std::mem::take(&mut self.text);
+        if !text.trim().is_empty() {
+            self.blocks.push(Block::text(redactor.redact(text.trim()).into_owned()));
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The commands that steer the bot itself; none of them waits for a turn or needs a model.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Command, Engine, Scope, Sink, commands};
+use super::{Command, Engine, PairAs, Scope, Sink, commands, commands::Pair};
 use crate::{
     domain::{Actor, AuditEntry, AuditKind, Block, CardState, Inbound, Level, Role, TurnStatus},
     policy::{self, approval::Verb},
@@ -12,6 +13,14 @@ use crate::{
 
 impl Engine {
     pub(super) async fn steer(&self, command: Command, inbound: &Inbound, sink: &Sink) -> TurnStatus {
+        if let Some(sent) = inbound.sent_at.filter(|at| self.is_old(*at, clock::now()))
+            && matches!(command, Command::Approve(_) | Command::Unfreeze)
+        {
+            let title = format!("You sent {} {}: still do it?", inbound.text.trim(), ago(sent, clock::now()));
+            let buttons = vec![("Yes, do it".to_owned(), inbound.text.trim().to_owned())];
+            sink.block(Block::Buttons { title, buttons }).await;
+            return TurnStatus::Answered;
+        }
         let done = match command {
             Command::Stop => {
                 return self
@@ -24,6 +33,7 @@ impl Engine {
             Command::Unfreeze => self.unfreeze(&inbound.actor, sink).await,
             Command::Pending => self.pending(sink).await,
             Command::Status => self.status(sink).await,
+            Command::Pair(pair) => self.pair(pair, &inbound.actor, sink).await,
             Command::Help(topic) => Ok(self.help(topic.as_deref(), sink).await),
             Command::WhoAmI => {
                 let a = &inbound.actor;
@@ -42,9 +52,21 @@ impl Engine {
         }
     }
 
+    /// In a chat nobody has the host's rights, not even an admin.
+    async fn pair(&self, pair: Pair, actor: &Actor, sink: &Sink) -> Result<TurnStatus, StoreError> {
+        let by = (actor, false);
+        match pair {
+            Pair::List => self.pair_list(by, sink).await,
+            Pair::Accept { code, person, role } => {
+                self.pair_accept(by, &code, &PairAs { person, role }, sink).await
+            }
+            Pair::Revoke { person, channel } => self.pair_revoke(by, &person, channel, sink).await,
+        }
+    }
+
     async fn help(&self, topic: Option<&str>, sink: &Sink) -> TurnStatus {
         if let Some(topic) = topic {
-            let Some(spec) = self.registry().spec(topic) else {
+            let Some(spec) = commands::tool(topic, self.registry().specs()) else {
                 sink.notice(Level::Warning, format!("There is no command /{topic}; /help lists them.")).await;
                 return TurnStatus::Failed;
             };
@@ -144,6 +166,16 @@ impl Engine {
         let columns = ["", "now"].map(String::from).to_vec();
         sink.block(Block::Table { title: Some("OpsBot".into()), columns, rows }).await;
         Ok(TurnStatus::Answered)
+    }
+}
+
+/// How long before `now` something was, in its largest unit (`2 h ago`).
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    let minutes = now.duration_since(at).as_mins();
+    match minutes {
+        0..120 => format!("{minutes} min ago"),
+        120..2880 => format!("{} h ago", minutes / 60),
+        _ => format!("{} days ago", minutes / 1440),
     }
 }
 

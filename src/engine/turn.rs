@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{sync::Notify, task::JoinError};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Brain, Command, Engine, Scope, Sink, commands,
     gate::{Caller, Gated},
-    nearest,
+    nearest, present,
+    session::{Place, Registered},
 };
 use crate::{
     agent::{
@@ -28,7 +30,7 @@ use crate::{
     },
     policy,
     runtime::{Stopwatch, clock},
-    store::{HistoryRow, NewHistory, StoreError},
+    store::{HistoryRow, NewHistory, StoreError, TurnEnd},
 };
 
 /// What a turn leaves behind, kept outside its future so that a stop loses nothing.
@@ -39,6 +41,8 @@ struct Ledger {
     audit: Vec<AuditEntry>,
     turn: Option<Turn>,
     tainted: bool,
+    /// Quotes too long for a prompt, kept to be searched.
+    kept: Vec<Block>,
 }
 
 /// Where a turn happens.
@@ -48,25 +52,72 @@ struct Scene<'a> {
     sink: &'a Sink,
     cancel: &'a CancellationToken,
     watch: &'a Stopwatch,
+    sent_at: Option<Timestamp>,
+}
+
+/// A message that has taken its place: what it asks for, and where it waits.
+struct Admitted {
+    asks: Asks,
+    /// For a turn: its place in the queue (none when that is full), and what a stop reaches.
+    turn: Option<(Option<Place>, Registered)>,
+}
+
+/// What a message asks for.
+enum Asks {
+    Steering(Command),
+    Turn(Option<ToolCall>),
+    Unclear(String),
+    Nothing,
 }
 
 impl Engine {
-    /// Answers a message; ends `sink` with the status that it returns. The work goes on when the caller goes away.
-    pub async fn say(&self, inbound: Inbound, sink: Sink) -> TurnStatus {
-        let (engine, last) = (self.clone(), sink.clone());
-        let work = async move {
-            let status = engine.answer(&inbound, &sink).await;
-            engine.0.parts.counters.add("opsbot_turns_total", &[("status", status_word(status))], 1);
-            sink.done(status).await;
-            status
-        };
-        match self.0.tasks.spawn(work).await {
-            Ok(status) => status,
-            Err(error) => self.broke(&error, &last).await,
+    /// Answers a message; ends `sink` with the status that it returns. It takes its place in the conversation's queue
+    /// at once, before the answer is awaited. The work goes on when the caller goes away.
+    pub fn say(&self, inbound: Inbound, sink: Sink) -> impl Future<Output = TurnStatus> + Send + 'static {
+        let admitted = self.admit(&inbound, &sink);
+        let (engine, last, conversation) = (self.clone(), sink.clone(), inbound.conversation.clone());
+        async move {
+            let worker = engine.clone();
+            let work = async move {
+                let status = worker.answer(admitted, inbound, &sink).await;
+                worker.0.parts.counters.add("opsbot_turns_total", &[("status", status_word(status))], 1);
+                status
+            };
+            match engine.0.tasks.spawn(work).await {
+                Ok(status) => engine.settle(&conversation, &last, status).await,
+                Err(error) => {
+                    let status = engine.broke(&error, &last).await;
+                    engine.settle(&conversation, &last, status).await
+                }
+            }
         }
     }
 
-    /// Ends the stream of a turn that panicked.
+    /// Replaces the text of a kept message that still waits for its turn; false when its turn has begun.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn amend(&self, message: i64, text: &str) -> Result<bool, StoreError> {
+        let amended = {
+            let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(inbound) = waiting.get_mut(&message) else { return Ok(false) };
+            inbound.text = text.to_owned();
+            self.without_secrets(inbound)
+        };
+        self.store().inbox_amend(message, &amended).await?;
+        Ok(true)
+    }
+
+    /// Keeps messages of a channel that can bring one twice: each `source` counts once. Gives the new ones' numbers.
+    ///
+    /// # Errors
+    /// The store's; then none of them is kept.
+    pub async fn receive(&self, messages: &[(String, Inbound)]) -> Result<Vec<Option<i64>>, StoreError> {
+        let clean: Vec<_> = messages.iter().map(|(s, m)| (s.clone(), self.without_secrets(m))).collect();
+        self.store().inbox_take(&clean, clock::now()).await
+    }
+
+    /// Says that a turn panicked.
     pub(super) async fn broke(&self, error: &JoinError, sink: &Sink) -> TurnStatus {
         tracing::error!(%error, "a turn broke");
         sink.notice(
@@ -74,71 +125,126 @@ impl Engine {
             "OpsBot broke while it worked on this; its log says how. /pending shows what waits.",
         )
         .await;
-        sink.done(TurnStatus::Failed).await;
         TurnStatus::Failed
     }
 
-    async fn answer(&self, inbound: &Inbound, sink: &Sink) -> TurnStatus {
-        let command = commands::parse(&inbound.text, self.registry().specs());
-        let command = match command {
-            Some(Err(error)) => {
-                sink.notice(Level::Warning, crate::agent::step::sentence(&error)).await;
-                return TurnStatus::Failed;
+    /// Writes down what no commit of the turn holds yet, and ends the stream.
+    async fn settle(&self, conversation: &ConversationKey, sink: &Sink, status: TurnStatus) -> TurnStatus {
+        if let Some(inbox) = sink.unsettled() {
+            let reply = sink.take(status);
+            let end = TurnEnd { inbox: Some(inbox), reply: &reply, ..TurnEnd::default() };
+            match self.store().end_turn(conversation, end, clock::now()).await {
+                Ok(()) => self.changed(),
+                Err(error) => {
+                    tracing::error!(%error, "a reply could not be kept");
+                    sink.put_back(reply);
+                }
             }
-            Some(Ok(Command::Tool(call))) => Some(call),
-            Some(Ok(steering)) => return self.steer(steering, inbound, sink).await,
-            None if inbound.text.trim().is_empty() => {
+        }
+        sink.done(status).await;
+        status
+    }
+
+    fn admit(&self, inbound: &Inbound, sink: &Sink) -> Admitted {
+        let asks = self.asks(inbound);
+        let turn = matches!(asks, Asks::Turn(_)).then(|| {
+            let place = self.0.sessions.enter(&inbound.conversation, self.0.parts.bounds.queue);
+            if let Some(message) = sink.message().filter(|_| place.is_some()) {
+                let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                waiting.insert(message, inbound.clone());
+            }
+            (place, self.0.sessions.register(&inbound.conversation, &inbound.actor))
+        });
+        Admitted { asks, turn }
+    }
+
+    fn asks(&self, inbound: &Inbound) -> Asks {
+        match commands::parse(&inbound.text, self.registry().specs()) {
+            Some(Err(error)) => Asks::Unclear(error),
+            Some(Ok(Command::Tool(call))) => Asks::Turn(Some(call)),
+            Some(Ok(steering)) => Asks::Steering(steering),
+            None if inbound.text.trim().is_empty() && inbound.quoted.is_empty() => Asks::Nothing,
+            None => Asks::Turn(None),
+        }
+    }
+
+    async fn answer(&self, admitted: Admitted, inbound: Inbound, sink: &Sink) -> TurnStatus {
+        match admitted.asks {
+            Asks::Unclear(error) => {
+                sink.notice(Level::Warning, step::sentence(&error)).await;
+                TurnStatus::Failed
+            }
+            Asks::Steering(steering) => self.steer(steering, &inbound, sink).await,
+            Asks::Nothing => {
                 sink.notice(Level::Info, "Say what you want to know, or /help.").await;
-                return TurnStatus::Answered;
+                TurnStatus::Answered
             }
-            None => None,
-        };
+            Asks::Turn(call) => match admitted.turn {
+                Some((place, running)) => self.wait_and_answer(call, (place, running), inbound, sink).await,
+                None => TurnStatus::Failed,
+            },
+        }
+    }
+
+    async fn wait_and_answer(
+        &self,
+        mut call: Option<ToolCall>,
+        (place, running): (Option<Place>, Registered),
+        mut inbound: Inbound,
+        sink: &Sink,
+    ) -> TurnStatus {
         if self.turns_away(sink).await {
             return TurnStatus::Failed;
         }
-        let row = match self.store().inbox_put(&self.without_secrets(inbound), clock::now()).await {
-            Ok(row) => row,
-            Err(error) => return self.store_broke(&error, sink).await,
+        let row = match sink.message() {
+            Some(row) => row,
+            None => match self.store().inbox_put(&self.without_secrets(&inbound), clock::now()).await {
+                Ok(row) => row,
+                Err(error) => return self.store_broke(&error, sink).await,
+            },
         };
-        let limit = self.0.parts.bounds.queue;
-        let Some(place) = self.0.sessions.enter(&inbound.conversation, limit) else {
-            sink.notice(
-                Level::Warning,
-                format!(
-                    "{limit} messages are already waiting here; try again when they are answered, or /stop."
-                ),
-            )
-            .await;
-            let done = self.store().inbox_done(row, clock::now()).await;
-            return done.map_or(TurnStatus::Failed, |()| TurnStatus::Failed);
-        };
+        let Some(mut place) = place else { return self.too_many(row, sink).await };
         if place.ahead > 0 {
             sink.send(Outbound::Progress { text: format!("{} before this one …", place.ahead) }).await;
         }
-        let running = self.0.sessions.register(&inbound.conversation, &inbound.actor);
         // A stop reaches this one too when the place becomes free by the very same stop.
         let guard = tokio::select! {
             biased;
-            () = running.cancel.cancelled() => {
-                sink.notice(Level::Info, "Stopped.").await;
-                if let Err(error) = self.store().inbox_done(row, clock::now()).await {
-                    return self.store_broke(&error, sink).await;
+            () = running.cancel.cancelled() => None,
+            guard = place.wait() => Some(guard),
+        };
+        let amended = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&row);
+        if let Some(amended) = amended.filter(|a| *a != inbound) {
+            inbound = amended;
+            call = match self.asks(&inbound) {
+                Asks::Turn(call) => call,
+                other => {
+                    let admitted = Admitted { asks: other, turn: None };
+                    return Box::pin(self.answer(admitted, inbound, sink)).await;
                 }
+            };
+        }
+        if guard.is_none() {
+            if running.is_interrupted() && sink.abandon() {
                 return TurnStatus::Stopped;
             }
-            guard = place.wait() => guard,
-        };
-        let status = self
-            .take_turn(
-                Some((row, inbound)),
-                command,
-                (&inbound.conversation, &inbound.actor),
-                sink,
-                &running.cancel,
-            )
-            .await;
-        drop(guard);
-        status
+            sink.notice(Level::Info, "Stopped.").await;
+            if let Err(error) = self.store().inbox_done(row, clock::now()).await {
+                return self.store_broke(&error, sink).await;
+            }
+            return TurnStatus::Stopped;
+        }
+        let who = (&inbound.conversation, &inbound.actor);
+        self.take_turn(Some((row, &inbound)), call, who, sink, &running).await
+    }
+
+    async fn too_many(&self, row: i64, sink: &Sink) -> TurnStatus {
+        let limit = self.0.parts.bounds.queue;
+        let text =
+            format!("{limit} messages are already waiting here; try again when they are answered, or /stop.");
+        sink.notice(Level::Warning, text).await;
+        let done = self.store().inbox_done(row, clock::now()).await;
+        done.map_or(TurnStatus::Failed, |()| TurnStatus::Failed)
     }
 
     /// One turn in the conversation's own time; without a message it follows up on an outcome.
@@ -148,20 +254,22 @@ impl Engine {
         command: Option<ToolCall>,
         (conversation, actor): (&ConversationKey, &Actor),
         sink: &Sink,
-        cancel: &CancellationToken,
+        running: &Registered,
     ) -> TurnStatus {
         let watch = Stopwatch::start();
+        let cancel = &running.cancel;
         let mut ledger = match self.open(conversation, message.map(|(_, m)| m)).await {
             Ok(ledger) => ledger,
             Err(error) => return self.store_broke(&error, sink).await,
         };
-        let scene = Scene { conversation, actor, sink, cancel, watch: &watch };
+        let sent_at = message.and_then(|(_, m)| m.sent_at);
+        let scene = Scene { conversation, actor, sink, cancel, watch: &watch, sent_at };
         let work = async {
             match (command, message) {
                 (Some(call), _) => self.run_command(&call, &mut ledger, &scene).await,
                 (None, Some((_, inbound))) => match self.brain() {
                     Some(brain) => self.converse(brain, &mut ledger, &scene).await,
-                    None => self.suggest(&inbound.text, "No model is set up", sink).await,
+                    None => self.suggest(&inbound.text, "No model is set up", &ledger.kept, sink).await,
                 },
                 (None, None) => match self.brain() {
                     Some(brain) => self.converse(brain, &mut ledger, &scene).await,
@@ -172,12 +280,16 @@ impl Engine {
         let status = tokio::select! {
             status = work => status,
             () = cancel.cancelled() => {
+                if running.is_interrupted() && sink.abandon() {
+                    // The daemon ends, nobody stopped it: the message stays open, and the next start answers it.
+                    return TurnStatus::Stopped;
+                }
                 sink.notice(Level::Info, "Stopped.").await;
                 ledger.audit.push(entry(&scene, AuditKind::Stopped, "the turn was stopped"));
                 TurnStatus::Stopped
             }
         };
-        match self.close(conversation, ledger, message.map(|(row, _)| row)).await {
+        match self.close(conversation, ledger, message.map(|(row, _)| row), (sink, status)).await {
             Ok(()) => status,
             Err(error) => self.store_broke(&error, sink).await,
         }
@@ -198,11 +310,12 @@ impl Engine {
             rows.splice(..c.rows, [c.summary]);
         }
         let new_from = rows.len();
+        let mut kept = Vec::new();
         if let Some(inbound) = message {
-            rows.push(self.person_row(inbound));
+            rows.push(self.person_row(inbound, &mut kept));
         }
         let tainted = history::tainted(&rows);
-        Ok(Ledger { rows, new_from, tainted, ..Ledger::default() })
+        Ok(Ledger { rows, new_from, tainted, kept, ..Ledger::default() })
     }
 
     /// The message as it may be kept.
@@ -212,8 +325,10 @@ impl Engine {
         Inbound { text: redactor.redact(&inbound.text).into_owned(), quoted, ..inbound.clone() }
     }
 
-    fn person_row(&self, inbound: &Inbound) -> Remembered {
+    /// The message as the model reads it; quotes that are cut are kept whole and `kept` points to them.
+    fn person_row(&self, inbound: &Inbound, kept: &mut Vec<Block>) -> Remembered {
         let redactor = &self.0.parts.redactor;
+        let at = clock::now();
         let said = redactor.redact(&inbound.text);
         let words = policy::own_words(&said);
         // A quarter of the context for what was typed or pasted, and one for all quotes; both stay in the history.
@@ -221,14 +336,16 @@ impl Engine {
         let mut text = shortened(&said, share).into_owned();
         let each = (share / inbound.quoted.len().max(1)).max(200);
         for quoted in inbound.quoted.iter().take(share / each) {
-            let clean = Untrusted::new(&shortened(&redactor.redact(quoted.as_str()), each));
+            let fitted = present::fitted(&redactor.redact(quoted.as_str()), each, (&self.0.parts.spill, at));
+            kept.extend(fitted.kept);
+            let clean = Untrusted::new(&fitted.text);
             let nonce = format!("{:08x}", rand::random::<u32>());
             text.push('\n');
             text.push_str(&policy::fence(&clean, &nonce, "quoted by the person"));
         }
         Remembered {
             seq: None,
-            at: clock::now(),
+            at,
             kind: RowKind::User,
             message: Message::User { text },
             tainted: !inbound.quoted.is_empty(),
@@ -243,6 +360,7 @@ impl Engine {
         conversation: &ConversationKey,
         ledger: Ledger,
         inbox: Option<i64>,
+        (sink, status): (&Sink, TurnStatus),
     ) -> Result<(), StoreError> {
         let now = clock::now();
         let mut rows: Vec<NewHistory> = ledger.rows.iter().skip(ledger.new_from).map(stored).collect();
@@ -262,7 +380,21 @@ impl Engine {
             };
             rows.push(stored(&row));
         }
-        self.store().commit_turn(conversation, &rows, ledger.audit, inbox.map(|id| (id, now))).await
+        // A follow-up on an outcome belongs to whoever decided; the end of the decision keeps it.
+        let reply = if inbox.is_some() { sink.take(status) } else { vec![] };
+        let end = TurnEnd { rows: &rows, audit: ledger.audit, inbox, unfinished: false, reply: &reply };
+        match self.store().end_turn(conversation, end, now).await {
+            Ok(()) if inbox.is_some() => {
+                sink.settled();
+                self.changed();
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            Err(error) => {
+                sink.put_back(reply);
+                Err(error)
+            }
+        }
     }
 
     fn redacted(&self, message: Message) -> Message {
@@ -289,7 +421,12 @@ impl Engine {
                 Effect::Run(calls) => Event::Results(self.run_all(calls, ledger, scene).await),
                 Effect::Offer(offers) => {
                     if let Err(error) = self
-                        .offer(offers, ledger.tainted, (scene.conversation, scene.actor), scene.sink)
+                        .offer(
+                            offers,
+                            (ledger.tainted, scene.sent_at),
+                            (scene.conversation, scene.actor),
+                            scene.sink,
+                        )
                         .await
                     {
                         return self.store_broke(&error, scene.sink).await;
@@ -368,7 +505,9 @@ impl Engine {
             CallResult::NotNamed(text) => (text, TurnStatus::Answered),
             CallResult::NeedsApproval(offer) => {
                 let who = (scene.conversation, scene.actor);
-                if let Err(error) = self.offer(vec![*offer], ledger.tainted, who, scene.sink).await {
+                if let Err(error) =
+                    self.offer(vec![*offer], (ledger.tainted, scene.sent_at), who, scene.sink).await
+                {
                     return self.store_broke(&error, scene.sink).await;
                 }
                 ("not run yet: a card waits for a decision".to_owned(), TurnStatus::WaitsForApproval)
@@ -401,13 +540,15 @@ impl Engine {
         }
         let asked = ledger.rows.iter().skip(ledger.new_from).find(|r| r.kind == RowKind::User);
         match asked.and_then(|r| r.words.first()) {
-            Some(words) => self.suggest(words, &format!("Without the model: {reason}"), scene.sink).await,
+            Some(words) => {
+                self.suggest(words, &format!("Without the model: {reason}"), &ledger.kept, scene.sink).await
+            }
             None => TurnStatus::Answered,
         }
     }
 
-    /// Answers plain words with the commands that come nearest.
-    async fn suggest(&self, text: &str, why: &str, sink: &Sink) -> TurnStatus {
+    /// Answers plain words with the commands that come nearest, and with what of the message can be searched.
+    async fn suggest(&self, text: &str, why: &str, kept: &[Block], sink: &Sink) -> TurnStatus {
         let directory = (self.0.parts.directory)().await;
         let commands = nearest::nearest(text, self.registry().specs(), &directory);
         let why = why.trim_end_matches('.');
@@ -422,6 +563,9 @@ impl Engine {
             let buttons = commands.into_iter().map(|c| (c.clone(), c)).collect();
             sink.block(Block::Buttons { title: "The commands that come nearest:".into(), buttons }).await;
         }
+        for block in kept {
+            sink.block(block.clone()).await;
+        }
         TurnStatus::Answered
     }
 
@@ -430,7 +574,7 @@ impl Engine {
         if self.brain().is_none() || self.0.tasks.is_closed() {
             return;
         }
-        let Some(place) = self.0.sessions.enter(conversation, self.0.parts.bounds.queue) else { return };
+        let Some(mut place) = self.0.sessions.enter(conversation, self.0.parts.bounds.queue) else { return };
         let running = self.0.sessions.register(conversation, actor);
         // A stop reaches this one too when the place becomes free by the very same stop.
         let guard = tokio::select! {
@@ -438,7 +582,7 @@ impl Engine {
             () = running.cancel.cancelled() => return,
             guard = place.wait() => guard,
         };
-        self.take_turn(None, None, (conversation, actor), sink, &running.cancel).await;
+        self.take_turn(None, None, (conversation, actor), sink, &running).await;
         drop(guard);
     }
 

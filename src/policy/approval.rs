@@ -33,6 +33,9 @@ pub struct Approval {
     pub conversation: ConversationKey,
     /// Untrusted text was in the context.
     pub tainted: bool,
+    /// When the message that asks was sent, if that was long before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
     /// When it was asked.
     pub created_at: Timestamp,
     /// When it lapses.
@@ -85,6 +88,8 @@ pub struct Ask<'a> {
     pub conversation: ConversationKey,
     /// Untrusted text is in the context.
     pub tainted: bool,
+    /// When the message that asks was sent, if that was long ago.
+    pub sent_at: Option<Timestamp>,
     /// When.
     pub now: Timestamp,
     /// How long it may be decided, [`LIFETIME`] by default.
@@ -108,6 +113,7 @@ impl Approval {
             requester: ask.requester,
             conversation: ask.conversation,
             tainted: ask.tainted,
+            sent_at: ask.sent_at,
             created_at: ask.now,
             expires_at: ask.now.saturating_add(ask.lifetime).unwrap_or(ask.now),
             state: CardState::Pending,
@@ -252,6 +258,7 @@ pub fn card(approval: &Approval) -> Card {
         requester: approval.requester.person.clone(),
         eligible: approval.eligible(),
         tainted: approval.tainted,
+        sent_at: approval.sent_at,
         expires_at: approval.expires_at,
         state: approval.state,
         first_approver: approval.first_approver.clone(),
@@ -425,6 +432,7 @@ mod tests {
                 requester: actor("anna", Role::Operator),
                 conversation: "c".into(),
                 tainted: false,
+                sent_at: None,
                 now: now(),
                 lifetime: LIFETIME,
             };

@@ -7,6 +7,7 @@ pub mod fence;
 pub mod judge;
 mod matching;
 mod name_match;
+pub mod pairing;
 pub mod pattern;
 pub mod permit;
 #[cfg(test)]

@@ -216,6 +216,7 @@ proptest! {
             requester: asked.actor.clone(),
             conversation: "c".into(),
             tainted: asked.tainted,
+            sent_at: None,
             now: asked.now,
             lifetime: LIFETIME,
         }, &policy);

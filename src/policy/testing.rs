@@ -99,6 +99,7 @@ pub(super) fn approval(risk: Risk) -> Approval {
         requester: actor("anna", Role::Operator),
         conversation: "console:anna:1".into(),
         tainted: false,
+        sent_at: None,
         now: now(),
         lifetime: super::approval::LIFETIME,
     };

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{NewHistory, Store, StoreError, db::Tx, from_json, history, micros, queue, to_json};
+use super::{NewHistory, Store, StoreError, channel, db::Tx, from_json, history, micros, queue, to_json};
 use crate::{
-    domain::{Actor, ApprovalId, AuditEntry, AuditKind, Block, CardState},
+    domain::{Actor, ApprovalId, AuditEntry, AuditKind, Block, CardState, ConversationKey},
     policy::{Approval, approval::Ruling},
 };
 
@@ -21,8 +21,10 @@ pub struct Finish<'a> {
     pub rows: &'a [NewHistory],
     /// The audit row (`WriteEnds`).
     pub audit: AuditEntry,
-    /// A block for the conversation's people when they are not connected.
-    pub outbox: Option<&'a Block>,
+    /// Blocks for the conversation's people when they are not connected.
+    pub outbox: &'a [Block],
+    /// A reply for somebody else's conversation: to whom, the message that it answers, the blocks.
+    pub reply: Option<(&'a ConversationKey, i64, &'a [Block])>,
 }
 
 /// What the people of an approval's conversation are told of it: a row for the history, a block for the outbox.
@@ -185,8 +187,13 @@ impl Store {
         update(&mut tx, CardState::Executing, &approval, None).await?;
         history::append(&mut tx, &approval.conversation, finish.rows).await?;
         self.append_audit(&mut tx, &finish.audit).await?;
-        if let Some(block) = finish.outbox {
-            queue::outbox_add(&mut tx, &approval.conversation, block, at).await?;
+        if !finish.outbox.is_empty() {
+            channel::reply_add(&mut tx, &approval.conversation, (finish.outbox, None), at).await?;
+        }
+        if let Some((to, message, blocks)) = finish.reply
+            && !blocks.is_empty()
+        {
+            channel::reply_add(&mut tx, to, (blocks, Some(message)), at).await?;
         }
         tx.commit().await?;
         Ok(approval)

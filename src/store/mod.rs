@@ -6,6 +6,7 @@
 
 mod approvals;
 mod audit;
+mod channel;
 mod db;
 mod error;
 mod files;
@@ -14,6 +15,7 @@ mod health;
 mod history;
 mod key;
 mod open;
+mod people;
 mod queue;
 mod witness;
 
@@ -31,10 +33,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use approvals::{Finish, Tell};
 pub use audit::{AuditReport, Completeness};
+pub use channel::{OpenMessage, OpenReply, Posted, Progress, TurnEnd};
 pub use error::StoreError;
 pub use health::StoreHealth;
 pub use history::{HistoryRow, NewHistory};
 pub use key::AuditKey;
+pub use people::{Accepted, Settle, Settled};
 
 use witness::Witness;
 

@@ -1,7 +1,6 @@
 //! Inbox and outbox: what came in and is not answered, what goes out to a person who is not there.
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{Store, StoreError, db::Tx, from_json, micros, time, to_json};
@@ -32,13 +31,15 @@ impl Store {
         tx.commit().await
     }
 
-    /// The messages that are not answered, oldest first.
+    /// The messages that are not answered and that no channel resumes, oldest first.
     pub async fn inbox_open(&self) -> Result<Vec<(i64, Inbound, Timestamp)>, StoreError> {
         let mut db = self.0.db.read().await?;
-        let rows = sqlx::query("SELECT id, body, at FROM inbox WHERE done_at IS NULL ORDER BY id")
-            .fetch_all(db.conn()?)
-            .await?;
-        rows.iter().map(|row| read(row, "inbox")).collect()
+        let rows = sqlx::query(
+            "SELECT id, body, at FROM inbox WHERE done_at IS NULL AND source IS NULL ORDER BY id",
+        )
+        .fetch_all(db.conn()?)
+        .await?;
+        rows.iter().map(read).collect()
     }
 
     /// Keeps a block for the people of `conv` until [`Store::outbox_done`]; gives its number.
@@ -67,7 +68,12 @@ impl Store {
         .bind(conv.as_str())
         .fetch_all(db.conn()?)
         .await?;
-        rows.iter().map(|row| read(row, "outbox")).collect()
+        let mut waiting = Vec::new();
+        for row in &rows {
+            let (id, at) = (row.try_get(0)?, time(row.try_get(2)?)?);
+            waiting.extend(blocks(row.try_get(1)?, id)?.into_iter().map(|block| (id, block, at)));
+        }
+        Ok(waiting)
     }
 
     /// Marks the block as shown; once more changes nothing.
@@ -109,14 +115,27 @@ pub(super) async fn outbox_add(
 
 /// Forgets what was done long before `now`.
 pub(super) async fn prune(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
-    for delete in ["DELETE FROM inbox WHERE done_at < $1", "DELETE FROM outbox WHERE done_at < $1"] {
+    for delete in [
+        "DELETE FROM inbox WHERE done_at < $1",
+        "DELETE FROM outbox WHERE done_at < $1",
+        "DELETE FROM taps WHERE at < $1",
+        "DELETE FROM posted WHERE at < $1 AND shown NOT LIKE 'pending%' AND shown NOT LIKE 'executing%'",
+    ] {
         sqlx::query(delete).bind(micros(now).saturating_sub(KEPT)).execute(tx.conn()?).await?;
     }
     Ok(())
 }
 
-fn read<T: DeserializeOwned>(row: &SqliteRow, table: &str) -> Result<(i64, T, Timestamp), StoreError> {
+/// An outbox row's body: one block, or all blocks of a reply.
+pub(super) fn blocks(body: &str, id: i64) -> Result<Vec<Block>, StoreError> {
+    if body.starts_with('[') {
+        return from_json(body, || format!("outbox row {id}"));
+    }
+    Ok(vec![from_json(body, || format!("outbox row {id}"))?])
+}
+
+fn read(row: &SqliteRow) -> Result<(i64, Inbound, Timestamp), StoreError> {
     let id = row.try_get(0)?;
-    let body = from_json(row.try_get(1)?, || format!("{table} row {id}"))?;
+    let body = from_json(row.try_get(1)?, || format!("inbox row {id}"))?;
     Ok((id, body, time(row.try_get(2)?)?))
 }

@@ -103,6 +103,25 @@ format = "xml"
 [redact]
 extra = ["hunter2"]
 patterns = ["(", "x*"]
+
+[telegram]
+token = "hunter2"
+api_url = "http://bots.example:8081"
+groups = [-100123, 456, "x"]
+theme = "blue"
+max_download = "21MiB"
+poll_timeout = "500ms"
+
+[telegram.limits]
+chat_burst = 0
+chat_per_minute = 20
+
+[telegram.retry]
+first = "1m"
+
+[telegram.webhook]
+url = "http://bot.example"
+listen = "0.0.0.0:8443"
 "#;
 
 #[test]
@@ -146,6 +165,22 @@ fn one_big_bad_file_gives_every_error_at_once_with_line_key_and_cure() {
         (72, "redact.extra: literal secrets are not allowed here; use patterns"),
         (73, "redact.patterns: is no regular expression"),
         (73, "redact.patterns: matches everywhere"),
+        (76, "telegram.token: a secret may not stand in this file; use { file = \"PATH\" } (chmod 600)"),
+        (77, "telegram.api_url: would send the token over the network in plain text; use https://"),
+        (78, "telegram.groups: 456 is no group's id: those are negative"),
+        (78, "telegram.groups: must hold only whole numbers without quotes"),
+        (79, "telegram.theme: `blue` is none of dark, light"),
+        (80, "telegram.max_download: `21MiB`: write a size from \"1KiB\" to \"20MiB\""),
+        (81, "telegram.poll_timeout: 500ms is too short; 1s to 1m30s"),
+        (84, "telegram.limits.chat_burst: 0 is too small; 1 to 1000"),
+        (85, "telegram.limits.chat_per_minute: there is no such key"),
+        (88, "telegram.retry.first: `longest` must be at least `first`"),
+        (90, "telegram.webhook.secret: is missing; write secret ="),
+        (91, "telegram.webhook.url: must be https://"),
+        (
+            92,
+            "telegram.webhook.listen: other machines reach 0.0.0.0:8443 and would speak to it in plain text",
+        ),
     ];
     for (line, text) in want {
         let whole = format!("config.toml:{line}: {text}");
@@ -198,6 +233,102 @@ fn single_faults_are_told_apart() {
         let got = read(text).unwrap_err().to_string();
         assert!(got.contains(want), "{text}\nwanted: {want}\ngot: {got}");
     }
+}
+
+/// `[telegram]` with a good token and `more`.
+fn telegram(more: &str) -> Result<Config, ConfigErrors> {
+    let env = Env::new([
+        ("HOME", "/home/anna"),
+        ("TOKEN", "123456:AAF-x_9"),
+        ("SHORT", "AAF-x_9"),
+        ("SPACED", "123456:AAF x"),
+        ("HOOK", "s3cret_-1"),
+        ("DOTTED", "s3cret.1"),
+    ]);
+    let more = if more.contains("token") {
+        more.to_owned()
+    } else {
+        format!("token = {{ env = \"TOKEN\" }}\n{more}")
+    };
+    parse(Path::new("config.toml"), &format!("[telegram]\n{more}"), &env)
+}
+
+fn webhook(more: &str) -> String {
+    format!("[telegram.webhook]\nurl = \"https://b.example/tg\"\nsecret = {{ env = \"HOOK\" }}\n{more}")
+}
+
+#[test]
+fn a_telegram_section_holds_what_it_says_and_hides_its_secrets() {
+    assert_eq!(read("[[person]]\nname = \"a\"\nrole = \"admin\"\ntelegram_id = 5").unwrap().telegram, None);
+    let text = "api_url = \"http://localhost:8081/\"\ngroups = [-5, -1001234567890]\ntheme = \"light\"\n\
+                keep_voice = \"0s\"\nmax_download = \"64KiB\"\npoll_timeout = \"1s\"\n\
+                limits = { chat_per_second = 500, overall_per_second = 5000 }\nretry = { longest = \"1s\" }\n";
+    let config = telegram(&format!("{text}{}", webhook("listen = \"localhost:8443\""))).unwrap();
+    let shown = opsbot::config::show(&config);
+    assert!(!shown.contains("AAF") && !shown.contains("s3cret") && !format!("{config:?}").contains("AAF"));
+    assert_eq!(config.secrets(), ["123456:AAF-x_9", "s3cret_-1"]);
+    let telegram = config.telegram.unwrap();
+    assert_eq!(telegram.api_url, "http://localhost:8081");
+    assert_eq!(telegram.groups, [-5, -1_001_234_567_890]);
+    assert_eq!((telegram.max_download, telegram.keep_voice.as_secs()), (64 << 10, 0));
+    assert_eq!((telegram.limits.chat_burst, telegram.limits.chat_per_second), (3, 500.0));
+    assert_eq!((telegram.limits.group_per_minute, telegram.limits.overall_per_second), (20, 5000));
+    assert_eq!((telegram.retry.first.as_millis(), telegram.retry.longest.as_secs()), (200, 1));
+    let webhook = telegram.webhook.unwrap();
+    assert_eq!(
+        (webhook.url.as_str(), webhook.listen.to_string()),
+        ("https://b.example/tg", "127.0.0.1:8443".into())
+    );
+    assert!(
+        shown.contains("max_download = \"64KiB\"") && shown.contains("listen = \"127.0.0.1:8443\""),
+        "{shown}"
+    );
+}
+
+#[test]
+fn faults_of_a_telegram_section_are_told_apart() {
+    let table = [
+        (
+            "token = { env = \"SHORT\" }".to_owned(),
+            "telegram.token: is no bot token; BotFather gives one like",
+        ),
+        ("token = { env = \"SPACED\" }".to_owned(), "telegram.token: is no bot token"),
+        ("groups = -5".to_owned(), "telegram.groups: must be a list of whole numbers, not a whole number"),
+        ("groups = [0]".to_owned(), "0 is no group's id"),
+        ("api_url = \"https://u:p@bots.example\"".to_owned(), "holds a user or password"),
+        ("max_download = \"20MB\"".to_owned(), "write a size from"),
+        ("max_download = \"99999999999999999999MiB\"".to_owned(), "write a size from"),
+        ("max_download = \"0KiB\"".to_owned(), "write a size from"),
+        ("retry = { longest = \"100ms\" }".to_owned(), "telegram.retry.longest: `longest` must be at least"),
+        (webhook("listen = \"8443\""), "telegram.webhook.listen: `8443` is no address"),
+        (webhook(""), "telegram.webhook.listen: is missing"),
+        (
+            webhook("listen = \"127.0.0.1:1\"\ntls = { cert = \"/nonexistent\" }"),
+            "tls.key: is missing; name a PEM",
+        ),
+        (
+            webhook("listen = \"[::]:8443\"\ntls = { cert = \"/nonexistent\", key = \"/nonexistent\" }"),
+            "telegram.webhook.tls.cert: cannot read /nonexistent",
+        ),
+        (
+            webhook("listen = \"127.0.0.1:1\"").replace("HOOK", "DOTTED"),
+            "telegram.webhook.secret: is no webhook secret; use 1 to 256",
+        ),
+        (
+            webhook("listen = \"127.0.0.1:1\"").replace("b.example", "b.example:9443"),
+            "telegram.webhook.url: Telegram sends to no port 9443",
+        ),
+    ];
+    for (text, want) in table {
+        let got = telegram(&text).unwrap_err();
+        assert!(got.to_string().contains(want), "{text}\nwanted: {want}\ngot: {got}");
+        assert!(!got.to_string().contains("s3cret") && !got.to_string().contains("AAF-x"), "{got}");
+    }
+    let missing = read("[telegram]").unwrap_err().to_string();
+    assert!(missing.contains("config.toml:1: telegram.token: is missing; write token = {"), "{missing}");
+    // One's own server delivers to any port.
+    let own = webhook("listen = \"127.0.0.1:1\"").replace("b.example", "b.example:9443");
+    telegram(&format!("api_url = \"http://127.0.0.1:8081\"\n{own}")).unwrap();
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn card() -> Card {
         requester: "anna".into(),
         eligible: "anna".into(),
         tainted: false,
+        sent_at: None,
         expires_at: Timestamp::MAX,
         state: CardState::Pending,
         first_approver: None,

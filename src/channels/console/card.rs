@@ -69,6 +69,10 @@ fn pending(style: &Style, card: &Card, inner: usize, answers: bool, body: &mut V
         body.extend(named("First yes", first.as_str(), inner));
     }
     body.extend(named("Expires", &style.clock(card.expires_at), inner));
+    if let Some(sent) = card.sent_at {
+        let text = format!("It was asked long ago, at {}: still do it?", style.clock(sent));
+        body.extend(wrap(&text, inner).iter().map(|l| style.paint(Ink::Red, l)));
+    }
     if card.tainted {
         let text = "Untrusted text was read before this was asked: check the target.";
         body.extend(wrap(text, inner).iter().map(|l| style.paint(Ink::Red, l)));
@@ -155,6 +159,7 @@ pub(super) mod tests {
             requester: "anna".into(),
             eligible: "anna, or any admin".into(),
             tainted: true,
+            sent_at: None,
             expires_at: Timestamp::from_second(1_795_269_600).unwrap(),
             state: CardState::Pending,
             first_approver: None,

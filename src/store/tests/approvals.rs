@@ -32,8 +32,15 @@ async fn decide(store: &Store, id: u128, ruling: Ruling, by: &str, now: i64) -> 
     store.approval_decide(id, &always(ruling), &actor(by), at(now), &audited).await.unwrap()
 }
 
-fn done<'a>(state: CardState, rows: &'a [NewHistory], outbox: Option<&'a Block>) -> Finish<'a> {
-    Finish { state, outcome: "web is up", rows, audit: entry(AuditKind::WriteEnds, "ended"), outbox }
+fn done<'a>(state: CardState, rows: &'a [NewHistory], outbox: &'a [Block]) -> Finish<'a> {
+    Finish {
+        state,
+        outcome: "web is up",
+        rows,
+        audit: entry(AuditKind::WriteEnds, "ended"),
+        outbox,
+        reply: None,
+    }
 }
 
 #[tokio::test]
@@ -48,9 +55,8 @@ async fn walks_from_asked_to_done_with_all_its_rows() {
     let expected =
         Approval { state: CardState::Executing, decided_by: Some(PersonName::new("ben")), ..new.clone() };
     assert_eq!(after, expected);
-    let (rows, block) = ([user("it ran")], Block::text("done"));
-    let after =
-        store.approval_finish(new.id, done(CardState::Done, &rows, Some(&block)), at(20)).await.unwrap();
+    let (rows, block) = ([user("it ran")], [Block::text("done")]);
+    let after = store.approval_finish(new.id, done(CardState::Done, &rows, &block), at(20)).await.unwrap();
     assert_eq!((after.state, after.outcome.as_deref()), (CardState::Done, Some("web is up")));
     store.close().await.unwrap();
     let store = open(dir.path()).await;
@@ -143,7 +149,7 @@ async fn finishing_needs_executing_and_an_end() {
     let store = memory().await;
     insert(&store, &approval(1)).await;
     let id = approval(1).id;
-    let finish = async |state| store.approval_finish(id, done(state, &[user("x")], None), at(9)).await;
+    let finish = async |state| store.approval_finish(id, done(state, &[user("x")], &[]), at(9)).await;
     let wrong = |state, wanted| Err(StoreError::WrongState { id, state, wanted });
     assert_eq!(finish(CardState::Done).await, wrong(CardState::Pending, CardState::Done));
     decide(&store, 1, Ruling::Execute, "ben", 10).await;
@@ -196,7 +202,7 @@ async fn a_new_start_knows_what_ran_and_what_lapsed() {
     assert_eq!(told.iter().map(|t| &t.1).collect::<Vec<_>>(), [&Block::text(one.to_string())]);
     assert_eq!(store.history(&changed[0].conversation).await.unwrap().len(), 1);
     assert!(store.recover(at(100), &unknown).await.unwrap().is_empty());
-    let finish = store.approval_finish(one, done(CardState::Done, &[], None), at(101)).await;
+    let finish = store.approval_finish(one, done(CardState::Done, &[], &[]), at(101)).await;
     assert!(matches!(finish, Err(StoreError::WrongState { .. })), "never done by itself: {finish:?}");
     let tail = store.audit_tail(2).await.unwrap();
     assert!(tail.iter().all(|(_, e)| e.kind == AuditKind::Daemon && e.approval.is_some()));

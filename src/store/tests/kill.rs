@@ -33,7 +33,8 @@ async fn child() {
         say(&format!("executing {id}"));
         let audit = entry(AuditKind::WriteEnds, "up");
         let rows = [user("outcome")];
-        let finish = Finish { state: CardState::Done, outcome: "up", rows: &rows, audit, outbox: None };
+        let finish =
+            Finish { state: CardState::Done, outcome: "up", rows: &rows, audit, outbox: &[], reply: None };
         store.approval_finish(id, finish, at(4)).await.unwrap();
         say(&format!("done {id}"));
     }

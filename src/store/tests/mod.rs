@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod files;
 mod kill;
+mod people;
 mod rows;
 
 use std::path::Path;
@@ -51,7 +52,7 @@ fn actor(person: &str) -> Actor {
 }
 
 fn inbound(text: &str) -> Inbound {
-    Inbound { conversation: conv(), actor: actor("anna"), text: text.to_owned(), quoted: vec![] }
+    Inbound::new(conv(), actor("anna"), text)
 }
 
 fn entry(kind: AuditKind, summary: &str) -> AuditEntry {
@@ -94,6 +95,7 @@ fn approval(bits: u128) -> Approval {
         requester: actor("anna"),
         conversation: conv(),
         tainted: false,
+        sent_at: None,
         created_at: at(0),
         expires_at: at(300),
         state: CardState::Pending,

@@ -5,5 +5,6 @@ mod chat;
 mod faults;
 mod house;
 mod kill;
+mod pair;
 mod socket;
 mod stop;

@@ -147,6 +147,7 @@ impl Rig {
             requester: actor.clone(),
             conversation: "console:anna:1".into(),
             tainted: false,
+            sent_at: None,
             now: Timestamp::now(),
             lifetime: SignedDuration::from_mins(5),
         };

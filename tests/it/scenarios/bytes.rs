@@ -161,6 +161,60 @@ async fn what_is_cut_is_kept_and_found_again() {
     assert!(matches!(t.status, TurnStatus::Failed | TurnStatus::Answered), "{}", t.shown());
 }
 
+/// A log whose only interesting line is in its middle, where a cut takes it.
+fn upload() -> String {
+    let mut lines: Vec<_> = (0..2000).map(|n| format!("2026-11-21 INFO request {n} is well")).collect();
+    lines[1000] = "2026-11-21 ERROR needle 4711 token=hunter2hunter2".into();
+    lines.join("\n")
+}
+
+fn leaky() -> Setup {
+    Setup { secrets: vec!["hunter2hunter2".into()], ..Setup::default() }
+}
+
+#[tokio::test]
+async fn a_long_quote_is_kept_and_the_model_searches_it() {
+    for words in ["what is wrong there?", ""] {
+        let script = |body: &Value, n: usize| match n {
+            0 => {
+                let messages = body["messages"].to_string();
+                let (_, rest) = messages.split_once("search_output(id=").expect("the cut says how to search");
+                let id = rest.split(',').next().unwrap();
+                call("search_output", json!({"id": id, "pattern": "needle [0-9]+"}))
+            }
+            _ => text("One line says needle."),
+        };
+        let model = FakeModel::answering(script).await;
+        let docker = docker(vec![]).await;
+        let world = world(&docker, leaky(), Some(model)).await;
+        let t = world.send(quoting("anna", words, &upload())).await;
+        t.ended(TurnStatus::Answered).has("One line says needle.");
+        let requests = world.model().requests();
+        assert!(!requests[0].to_string().contains("4711"), "it was cut out of the quote");
+        assert!(requests[1].to_string().contains("ERROR needle 4711"), "{}", requests[1]);
+        assert!(!world.kept().contains("hunter2hunter2"), "what is kept is redacted");
+    }
+}
+
+#[tokio::test]
+async fn without_a_model_a_long_quote_is_searched_by_hand() {
+    let docker = docker(vec![]).await;
+    let world = world(&docker, leaky(), None).await;
+    for words in ["is customer 19 ok?", ""] {
+        let t = world.send(quoting("anna", words, &upload())).await;
+        let file = t.blocks().find_map(|b| {
+            if let Block::File { name, summary, .. } = b { Some((name, summary)) } else { None }
+        });
+        let (id, summary) = file.unwrap_or_else(|| panic!("no file in {}", t.shown()));
+        assert!(summary.contains(&format!("/search_output {id} PATTERN")), "{summary}");
+        let t = world.say("anna", &format!("/search_output {id} needle")).await;
+        t.ended(TurnStatus::Answered).has("ERROR needle 4711");
+        t.lacks("hunter2hunter2");
+    }
+    let short = world.send(quoting("anna", "is customer 19 ok?", "ERROR short")).await;
+    assert!(!short.blocks().any(|b| matches!(b, Block::File { .. })), "{}", short.shown());
+}
+
 #[tokio::test]
 async fn a_huge_output_takes_its_share_of_the_prompt() {
     for num_ctx in [2048, 8192] {

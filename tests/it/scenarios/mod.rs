@@ -6,6 +6,7 @@ mod bytes;
 mod fallback;
 mod faults;
 mod hostile;
+mod pairing;
 mod redaction;
 mod site;
 mod steering;

@@ -11,7 +11,7 @@ use opsbot::{
         Actor, AuditEntry, AuditKind, Block, Card, CardState, ChannelKind, ConversationKey, Inbound, Origin,
         Outbound, Role, TurnStatus, Untrusted,
     },
-    engine::{Bounds, Brain, Engine, Parts, Sink},
+    engine::{Bounds, Brain, Engine, KnownPeople, Parts, Sink, people::Configured},
     llm::{self, Dialect},
     policy::{Policy, Redactor, approval::Verb},
     runtime::Counters,
@@ -39,6 +39,8 @@ pub struct Setup {
     pub patience: Duration,
     pub bounds: Bounds,
     pub secrets: Vec<String>,
+    /// The configuration's people on chat platforms.
+    pub people: Vec<Configured>,
     /// The store is a file here, so that it can be opened again.
     pub on_disk: bool,
     /// The real tools over this configuration, in place of the site's.
@@ -53,6 +55,7 @@ impl Default for Setup {
             turn: Duration::from_secs(30),
             output_share: 8,
             approval: SignedDuration::from_mins(5),
+            old_after: SignedDuration::from_mins(10),
         };
         Self {
             rules: String::new(),
@@ -63,6 +66,7 @@ impl Default for Setup {
             patience: Duration::from_secs(10),
             bounds,
             secrets: vec![],
+            people: vec![],
             on_disk: false,
             real: None,
         }
@@ -227,6 +231,7 @@ fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path
         registry,
         brain: model.map(|model| brain(setup, model)),
         directory: Arc::new(|| Box::pin(async { Site::directory() })),
+        people: Arc::new(KnownPeople::new(setup.people.clone())),
         redactor: Arc::new(Redactor::new(setup.secrets.clone())),
         spill,
         counters: Counters::new(Timestamp::now()),
@@ -282,7 +287,7 @@ pub fn conversation(person: &str) -> ConversationKey {
 }
 
 pub fn inbound(person: &str, text: &str) -> Inbound {
-    Inbound { conversation: conversation(person), actor: actor(person), text: text.into(), quoted: vec![] }
+    Inbound::new(conversation(person), actor(person), text)
 }
 
 pub fn quoting(person: &str, text: &str, quoted: &str) -> Inbound {

@@ -2,3 +2,5 @@
 
 mod courier;
 mod emulator;
+mod path;
+mod rig;

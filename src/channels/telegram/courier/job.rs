@@ -184,6 +184,10 @@ impl Job {
 
     fn failed_send(&mut self, fault: &Fault, now: Duration, waits: &Waits, shapes: &Shapes) -> Next {
         match fault {
+            // What only shows that work goes on is not worth a second copy.
+            Fault::Server(_) | Fault::Unknown(_) if self.lane == Lane::Live => {
+                Next::Done(Err(Undelivered::Unsure))
+            }
             Fault::Server(_) => {
                 self.servers += 1;
                 if self.servers >= MAX_SERVER_FAULTS {

@@ -1,5 +1,8 @@
 //! The only wiring: from a checked configuration to an engine with its tools, model and rows.
 
+#[cfg(feature = "telegram")]
+mod telegram;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -8,14 +11,17 @@ use std::{
 
 use futures::future::BoxFuture;
 use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::port::{CallMode, Tool},
     config::{CallStyle, Config, Dialect, Env, ModelConfig},
     control::{People, people::host_uid},
     docker::{DockerHosts, HostConfig, TlsFiles},
-    domain::{ContainerRef, CustomerId, ToolError, ToolSpec},
-    engine::{Bounds, Brain, Directory, DirectorySource, Engine, Parts, Registry},
+    domain::{ChannelKind, ContainerRef, CustomerId, ToolError, ToolSpec},
+    engine::{
+        Bounds, Brain, Directory, DirectorySource, Engine, KnownPeople, Parts, Registry, people::Configured,
+    },
     inventory::{self, InventorySource, Rules},
     llm,
     policy::{Policy, RawRule, Redactor},
@@ -186,6 +192,7 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
         registry,
         brain: config.model.as_ref().map(brain).transpose()?,
         directory: directory(source.clone()),
+        people: Arc::new(known_people(config)),
         redactor,
         spill,
         counters: counters.clone(),
@@ -199,6 +206,7 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
             output_share: u32::try_from(config.limits.output_share).unwrap_or(8),
             approval: SignedDuration::try_from(config.policy.approval_lifetime)
                 .map_err(|e| Failure::config(format!("policy.approval_lifetime: {e}")))?,
+            old_after: old_after(config),
         },
     });
     let recovered = engine.recover().await?;
@@ -206,6 +214,57 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
         tracing::info!(recovered, "cards of the last run were settled");
     }
     Ok(App { engine, source, counters, people: Arc::new(people(config)) })
+}
+
+fn old_after(config: &Config) -> SignedDuration {
+    let most = config.telegram.as_ref().map(|t| t.old_after);
+    most.and_then(|d| SignedDuration::try_from(d).ok()).unwrap_or(SignedDuration::from_mins(10))
+}
+
+/// A channel over a network, for the daemon to run.
+#[derive(Clone)]
+pub struct Channel {
+    /// Its name in logs and health.
+    pub name: &'static str,
+    /// Runs it until the token fires; may be called again after it failed.
+    pub run: Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
+    /// Whether messages arrive, and what was seen.
+    pub health: Arc<dyn Fn() -> (bool, String) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Channel").field(&self.name).finish()
+    }
+}
+
+/// The channels that the configuration sets up.
+///
+/// # Errors
+/// A configuration that cannot be carried out.
+pub fn channels(config: &Config, app: &App) -> Result<Vec<Channel>, Failure> {
+    let mut channels = Vec::new();
+    #[cfg(feature = "telegram")]
+    channels.extend(telegram::channel(config, app)?);
+    let has = |name: &str| channels.iter().any(|c: &Channel| c.name == name);
+    if config.telegram.is_some() && !has("telegram") {
+        tracing::warn!("[telegram] is set, but this build has no Telegram: build with --features telegram");
+    }
+    let _ = app;
+    Ok(channels)
+}
+
+/// What a round trip through each channel showed: the part, and what was seen or is wrong.
+pub async fn examine_channels(config: &Config, daemon: bool) -> Vec<(String, Result<String, String>)> {
+    let mut found = Vec::new();
+    #[cfg(feature = "telegram")]
+    found.extend(telegram::examine(config, daemon).await);
+    if config.telegram.is_some() && !cfg!(feature = "telegram") {
+        let text = "this build has no Telegram: build with --features telegram";
+        found.push(("telegram".to_owned(), Err(text.to_owned())));
+    }
+    let _ = daemon;
+    found
 }
 
 fn people(config: &Config) -> People {
@@ -219,6 +278,16 @@ fn people(config: &Config) -> People {
         tracing::warn!(user, "[[person]] unix_user is no user of this host; nobody is mapped to it");
     }
     people
+}
+
+/// The configuration's people as chat platforms know them.
+fn known_people(config: &Config) -> KnownPeople {
+    let people = config.people.iter().map(|p| {
+        let telegram = p.telegram_id.map(|id| (ChannelKind::Telegram, id.to_string()));
+        let discord = p.discord_id.map(|id| (ChannelKind::Discord, id.to_string()));
+        Configured { name: p.name.clone(), role: p.role, ids: telegram.into_iter().chain(discord).collect() }
+    });
+    KnownPeople::new(people.collect())
 }
 
 fn redactor(config: &Config) -> Result<Redactor, Failure> {

@@ -1,0 +1,155 @@
+//! What a person sees while a turn works: a sign of life at once, and one message that grows when the answer takes long.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures::{
+    FutureExt,
+    future::{Fuse, FusedFuture},
+};
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Place, Post, Tap,
+    core::Core,
+    courier::{Attempt, Lane},
+    press,
+};
+use crate::domain::{Block, Outbound};
+
+/// Telegram shows an action for five seconds.
+const ACTION_LASTS: Duration = Duration::from_millis(4500);
+/// Edits in a group: its limit is 20 messages a minute for everybody's.
+const GROUP_PACE: u32 = 3;
+
+/// The live message of one turn.
+#[derive(Debug)]
+pub(super) struct Live {
+    place: Place,
+    row: i64,
+    reply_to: Option<i32>,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    message: Option<i32>,
+    /// Nothing more may be sent: the turn is over, or a send went wrong.
+    closed: bool,
+}
+
+/// What a turn has said so far.
+#[derive(Debug)]
+struct Said {
+    blocks: Vec<Block>,
+    text: String,
+    progress: Option<String>,
+    /// Something came that is not shown yet; at first the silence itself.
+    fresh: bool,
+}
+
+impl Default for Said {
+    fn default() -> Self {
+        Self { blocks: vec![], text: String::new(), progress: None, fresh: true }
+    }
+}
+
+impl Live {
+    pub(super) fn new(place: Place, row: i64, reply_to: Option<i32>, message: Option<i32>) -> Arc<Self> {
+        let shown = Mutex::new(Shown { message, closed: false });
+        Arc::new(Self { place, row, reply_to, shown })
+    }
+
+    /// Ends it and gives its message, once a send that is under way has ended.
+    pub(super) async fn settle(&self) -> Option<i32> {
+        let mut shown = self.shown.lock().await;
+        shown.closed = true;
+        shown.message
+    }
+
+    /// Shows the turn's events until they end.
+    pub(super) async fn follow(&self, core: &Core, mut events: mpsc::Receiver<Outbound>) {
+        let mut said = Said::default();
+        let pace = core.settings.edit_every * if self.place.is_group() { GROUP_PACE } else { 1 };
+        let mut next = Instant::now() + core.settings.placeholder_after;
+        let mut action = Instant::now();
+        // A send that is under way; it is never dropped, for its answer names the message.
+        let mut showing = pin!(Fuse::terminated());
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    None | Some(Outbound::Done { .. }) => break,
+                    Some(event) => said.hear(event),
+                },
+                () = sleep_until(action) => {
+                    core.courier.action(self.place);
+                    action = Instant::now() + ACTION_LASTS;
+                }
+                () = sleep_until(next), if said.fresh && showing.is_terminated() => {
+                    said.fresh = false;
+                    showing.set(self.show(core, self.compose(core, &said)).fuse());
+                }
+                () = &mut showing => next = Instant::now() + pace,
+            }
+        }
+        showing.await;
+    }
+
+    fn compose(&self, core: &Core, said: &Said) -> Post {
+        let (draw, data) = (|_: &_| None, |text: &str| press::short(text));
+        let progress = said.progress.as_deref();
+        let rich = super::live(&said.blocks, &said.text, progress, &core.look(&draw, &data));
+        let stop = Tap { label: "■ Stop".to_owned(), data: press::STOP.to_owned() };
+        Post { keyboard: vec![vec![stop]], ..Post::text(rich) }
+    }
+
+    async fn show(&self, core: &Core, post: Post) {
+        let mut shown = self.shown.lock().await;
+        if shown.closed {
+            return;
+        }
+        if let Some(message) = shown.message {
+            return core.courier.edit_live(self.place, message, post);
+        }
+        let (place, lane, attempt) = (self.place, Lane::Live, Attempt::First);
+        let sent = match self.reply_to {
+            Some(to) => core.courier.reply(place, to, lane, post, attempt).await,
+            None => core.courier.send(place, lane, post, attempt).await,
+        };
+        match sent {
+            Ok(sent) => {
+                shown.message = Some(sent.message);
+                let name = sent.message.to_string();
+                if let Err(error) = core.engine.store().inbox_live(self.row, Some(&name)).await {
+                    tracing::warn!(%error, "a live message could not be written down");
+                }
+            }
+            // The answer itself will come as a message of its own.
+            Err(_) => shown.closed = true,
+        }
+    }
+}
+
+impl Said {
+    fn hear(&mut self, event: Outbound) {
+        self.fresh = true;
+        match event {
+            Outbound::Delta { text } => self.text.push_str(&text),
+            Outbound::Retract => self.text.clear(),
+            Outbound::Progress { text } => self.progress = Some(text),
+            Outbound::Block { content } => {
+                let text = std::mem::take(&mut self.text);
+                if !text.trim().is_empty() {
+                    self.blocks.push(Block::text(text));
+                }
+                // A card is a message of its own.
+                if !matches!(content, Block::Card(_)) {
+                    self.blocks.push(content);
+                }
+            }
+            Outbound::Done { .. } => {}
+        }
+    }
+}

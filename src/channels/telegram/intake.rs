@@ -1,0 +1,386 @@
+//! Updates on their way in: who is it, is it meant for us, one commit for all of a batch, and only then the next poll.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use teloxide::types::{AllowedUpdate, Update};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Place, Post, Rich, attach,
+    core::{CHANNEL, Core},
+    courier::{Attempt, Lane},
+    decode::{self, Attached, Event, Kind, Press, Said, Sender},
+    fault::Fault,
+    greet, press,
+    turn::{self, By},
+};
+use crate::{
+    domain::{Actor, Attachment, ChannelKind, ConversationKey, Inbound, Origin, PersonName, Role, Untrusted},
+    engine::StoreError,
+    runtime::clock,
+};
+
+/// What we want to hear of.
+pub(super) const ALLOWED: [AllowedUpdate; 4] = [
+    AllowedUpdate::Message,
+    AllowedUpdate::EditedMessage,
+    AllowedUpdate::CallbackQuery,
+    AllowedUpdate::MyChatMember,
+];
+/// How many updates without an answer make Telegram's own count a worry.
+const LOOK_AT_TELEGRAM_EVERY: Duration = Duration::from_secs(60);
+
+/// An update as it came: its id, and what it is if this build can tell.
+pub(super) type Arrived = (u32, Result<Update, Value>);
+
+/// Takes updates in; one for the channel's life.
+pub(super) struct Intake {
+    core: Core,
+    /// Groups whose people were told that nobody answers there.
+    told: Mutex<BTreeSet<i64>>,
+}
+
+/// A message that is to be kept, and what follows once it is.
+struct Taken {
+    source: String,
+    inbound: Inbound,
+    place: Place,
+    press: Option<(By, String)>,
+}
+
+impl Intake {
+    pub(super) fn new(core: Core) -> Self {
+        Self { core, told: Mutex::default() }
+    }
+
+    /// Polls until `stop`.
+    pub(super) async fn poll(&self, stop: &CancellationToken) {
+        let (first, longest, token_pause) = self.core.settings.retry;
+        let mut offset: Option<u32> = None;
+        let mut pause = first;
+        let mut looked = clock::now();
+        while !stop.is_cancelled() {
+            let timeout = u16::try_from(self.core.settings.poll_timeout.as_secs()).unwrap_or(50);
+            let polled = tokio::select! {
+                polled = self.core.api.get_updates(offset, timeout, &ALLOWED) => polled,
+                () = stop.cancelled() => return,
+            };
+            let wait = match polled {
+                Ok(updates) => {
+                    pause = first;
+                    let last = updates.iter().map(|(id, _)| *id).max();
+                    match self.take(updates).await {
+                        Ok(()) => {
+                            if let Some(last) = last {
+                                offset = Some(last.wrapping_add(1));
+                            }
+                            self.look_at_telegram(&mut looked).await;
+                            continue;
+                        }
+                        Err(error) => {
+                            // Not confirmed, so Telegram keeps them.
+                            self.trouble(&format!("updates could not be written down: {error}"));
+                            longest.min(Duration::from_secs(1))
+                        }
+                    }
+                }
+                Err(fault) => {
+                    self.trouble(&cure(&fault));
+                    match fault {
+                        Fault::RetryAfter(wait) => wait,
+                        Fault::Token => token_pause,
+                        Fault::Conflict(why) => {
+                            if why.contains("webhook") {
+                                self.drop_webhook().await;
+                            }
+                            // Ours yields: the other one may be meant, and two that fight starve both.
+                            pause = (pause * 2).min(longest);
+                            pause
+                        }
+                        _ => {
+                            let wait = pause;
+                            pause = (pause * 2).min(longest);
+                            wait
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn trouble(&self, why: &str) {
+        self.core.counters.add("opsbot_telegram_poll_failures_total", &[], 1);
+        if self.core.vitals.trouble(why) {
+            tracing::warn!(why, "no updates from Telegram; trying again");
+        }
+    }
+
+    async fn drop_webhook(&self) {
+        if let Err(fault) = self.core.api.delete_webhook().await {
+            tracing::warn!(%fault, "the webhook that takes our updates could not be removed");
+        }
+    }
+
+    /// Telegram itself says whether updates wait there though we hear none.
+    async fn look_at_telegram(&self, looked: &mut Timestamp) {
+        let now = clock::now();
+        if now.duration_since(*looked).unsigned_abs() < LOOK_AT_TELEGRAM_EVERY {
+            return;
+        }
+        *looked = now;
+        if let Ok(info) = self.core.api.get_webhook_info().await {
+            self.core.vitals.waiting(info.pending_update_count.into(), now);
+        }
+    }
+
+    /// Keeps what is meant for us in one commit, then sets it to work.
+    ///
+    /// # Errors
+    /// The store's; nothing was kept then, and nothing may be confirmed.
+    pub(super) async fn take(&self, updates: Vec<Arrived>) -> Result<(), StoreError> {
+        let now = clock::now();
+        let count = updates.len();
+        let mut taken = Vec::new();
+        for (id, update) in updates {
+            let event = match update {
+                Ok(update) => decode::decode(&update, &self.core.me),
+                Err(_) => Event::Ignored("unreadable"),
+            };
+            let kind = label(&event);
+            self.core.counters.add("opsbot_telegram_updates_total", &[("kind", kind)], 1);
+            if kind == "unreadable" || kind == "unknown" {
+                tracing::warn!(id, "an update of a kind that this build does not know was left out");
+            }
+            taken.extend(self.event(id, event).await);
+        }
+        if !taken.is_empty() {
+            let messages: Vec<_> = taken.iter().map(|t| (t.source.clone(), t.inbound.clone())).collect();
+            let rows = self.core.engine.receive(&messages).await?;
+            for (row, taken) in rows.into_iter().zip(taken) {
+                self.set_to_work(row, taken);
+            }
+        }
+        self.core.vitals.heard(count, now);
+        Ok(())
+    }
+
+    fn set_to_work(&self, row: Option<i64>, taken: Taken) {
+        let Some(row) = row else {
+            // A duplicate changes nothing; a press of it still wants its clock stopped.
+            if let Some((_, query)) = taken.press {
+                let core = self.core.clone();
+                tokio::spawn(async move { core.hush(&query).await });
+            }
+            return;
+        };
+        if let Some(message) = taken.inbound.message.and_then(|m| i32::try_from(m).ok()) {
+            self.core.row_is(taken.place.chat, message, row);
+        }
+        if let Some((By::Words, query)) = &taken.press {
+            let (core, query) = (self.core.clone(), query.clone());
+            tokio::spawn(async move { core.hush(&query).await });
+        }
+        turn::begin(&self.core, row, taken.inbound, None, taken.press);
+    }
+
+    async fn event(&self, id: u32, event: Event) -> Option<Taken> {
+        match event {
+            Event::Said(said) => {
+                let who = self.who(&said.from, said.place, said.addressed).await?;
+                greet::menu_of_commands(&self.core, said.place, who.1);
+                Some(said_by(id, said, who))
+            }
+            Event::Edited(said) => {
+                self.who(&said.from, said.place, said.addressed).await?;
+                self.edited(said).await;
+                None
+            }
+            Event::Press(press) => self.pressed(id, press).await,
+            Event::Left { place, by } => {
+                tracing::info!(chat = place.chat, by = by.id, "the bot was removed from a chat or blocked");
+                None
+            }
+            Event::Ignored(_) => None,
+        }
+    }
+
+    /// The one function that authorises: who it is, if they may speak here. Strangers are greeted, or met with silence.
+    async fn who(&self, from: &Sender, place: Place, addressed: bool) -> Option<(PersonName, Role)> {
+        if !addressed {
+            return None;
+        }
+        let known = self.core.engine.people().who(ChannelKind::Telegram, &from.id.to_string());
+        let listed = !place.is_group() || self.core.settings.groups.contains(&place.chat);
+        match known {
+            Some(who) if listed => Some(who),
+            Some(_) => {
+                self.not_here(place);
+                None
+            }
+            None => {
+                self.core.counters.add("opsbot_telegram_strangers_total", &[], 1);
+                if !place.is_group() {
+                    greet::stranger(&self.core, from).await;
+                }
+                None
+            }
+        }
+    }
+
+    /// A known person asks in a group that is not listed: said once, so that they can list it.
+    fn not_here(&self, place: Place) {
+        if !self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(place.chat) {
+            return;
+        }
+        let text = format!(
+            "I answer in groups only when the configuration lists them, because everybody here can read along: \
+             add {} to [telegram] groups and restart me.",
+            place.chat
+        );
+        let core = self.core.clone();
+        tokio::spawn(async move {
+            let post = Post::text(Rich::plain(text));
+            if let Err(fault) = core.courier.send(place, Lane::Reply, post, Attempt::First).await {
+                tracing::debug!(?fault, "a group could not be told that it is not listed");
+            }
+        });
+    }
+
+    /// An edit counts while its message still waits; afterwards nothing runs again, and that is said.
+    async fn edited(&self, said: Said) {
+        let row = self.core.row_of(said.place.chat, said.message);
+        let amended = match row {
+            Some(row) => self.core.engine.amend(row, &said.text).await,
+            None => Ok(false),
+        };
+        match amended {
+            Ok(true) => {}
+            Ok(false) => {
+                let text = "I had read that message before you edited it, and nothing runs again by an edit. \
+                            Send it as a new message.";
+                let post = Post { quiet: true, ..Post::text(Rich::plain(text)) };
+                let core = self.core.clone();
+                tokio::spawn(async move {
+                    let Said { place, message, .. } = said;
+                    let sent = core.courier.reply(place, message, Lane::Reply, post, Attempt::First).await;
+                    if let Err(fault) = sent {
+                        tracing::debug!(?fault, "an edit could not be answered");
+                    }
+                });
+            }
+            Err(error) => tracing::error!(%error, "an edit could not be written down"),
+        }
+    }
+
+    async fn pressed(&self, id: u32, press: Press) -> Option<Taken> {
+        let Some((person, role)) = self.who_presses(&press) else {
+            let core = self.core.clone();
+            tokio::spawn(async move { core.hush(&press.query).await });
+            return None;
+        };
+        let (by, text) = match press::meaning(&self.core, &press.data).await {
+            press::Meaning::Text(text) => (By::Words, text),
+            press::Meaning::Steer(text) => (By::Press, text),
+            other => {
+                let core = self.core.clone();
+                tokio::spawn(async move {
+                    match other {
+                        press::Meaning::Menu => press::turn_page(&core, &press, role).await,
+                        press::Meaning::Again(id) => press::again(&core, &press, id).await,
+                        _ => {
+                            let text = "This button is of an older version; ask again.";
+                            core.toast(&press.query, text, true).await;
+                        }
+                    }
+                });
+                return None;
+            }
+        };
+        let place = press.place;
+        let actor = Actor { role, channel: ChannelKind::Telegram, origin: Origin::Button, person };
+        let conversation =
+            ConversationKey::in_chat(ChannelKind::Telegram, place.chat, place.thread, &actor.person);
+        let inbound = Inbound::new(conversation, actor, text);
+        Some(Taken { source: source(id), inbound, place, press: Some((by, press.query)) })
+    }
+
+    /// Who pressed; a stranger's press is met with silence, wherever it came from.
+    fn who_presses(&self, press: &Press) -> Option<(PersonName, Role)> {
+        let listed = !press.place.is_group() || self.core.settings.groups.contains(&press.place.chat);
+        let known = self.core.engine.people().who(ChannelKind::Telegram, &press.from.id.to_string());
+        known.filter(|_| listed)
+    }
+}
+
+/// What is wrong, and what to do about it.
+pub(super) fn cure(fault: &Fault) -> String {
+    match fault {
+        Fault::Conflict(why) if why.contains("webhook") => {
+            "a webhook takes this bot's updates; it is being removed".to_owned()
+        }
+        Fault::Conflict(_) => {
+            "another program polls with this bot's token (409): stop it, or give OpsBot a bot of \
+                               its own (@BotFather)"
+                .to_owned()
+        }
+        Fault::Token => {
+            "Telegram refuses the token (401): put the one that @BotFather shows into telegram.token, \
+                         and check telegram.api_url"
+                .to_owned()
+        }
+        fault => fault.to_string(),
+    }
+}
+
+fn source(update: u32) -> String {
+    format!("{CHANNEL}{update}")
+}
+
+fn said_by(id: u32, said: Said, (person, role): (PersonName, Role)) -> Taken {
+    let place = said.place;
+    let actor = Actor { role, channel: ChannelKind::Telegram, origin: Origin::Typed, person };
+    let conversation =
+        ConversationKey::in_chat(ChannelKind::Telegram, place.chat, place.thread, &actor.person);
+    let mut text = said.text;
+    let quoted: Vec<_> =
+        said.quoted.iter().map(|q| Untrusted::new(&format!("{}:\n{}", q.source, q.text))).collect();
+    let attached = said.attached.map(attachment);
+    if text.trim().is_empty() && attached.is_none() && !quoted.is_empty() {
+        text = "What do you make of this?".to_owned();
+    }
+    let inbound = Inbound {
+        quoted,
+        sent_at: Some(said.at),
+        message: Some(said.message.into()),
+        attached,
+        ..Inbound::new(conversation, actor, text)
+    };
+    Taken { source: source(id), inbound, place, press: None }
+}
+
+/// What can be fetched, or the sentence that says what would help instead.
+fn attachment(attached: Attached) -> Attachment {
+    let refused = attach::refusal(&attached);
+    let voice = attached.kind == Kind::Voice;
+    Attachment { voice, file: attached.file_id, name: attached.name, bytes: attached.bytes, refused }
+}
+
+fn label(event: &Event) -> &'static str {
+    match event {
+        Event::Said(_) => "message",
+        Event::Edited(_) => "edited_message",
+        Event::Press(_) => "callback_query",
+        Event::Left { .. } => "my_chat_member",
+        Event::Ignored(why) => why,
+    }
+}

@@ -1,0 +1,164 @@
+//! One kept message from its place in the queue to its reply's row.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{
+    Place,
+    attach::{self, Document},
+    core::{Core, place_of},
+    follow::Live,
+    postman, press,
+};
+use crate::{
+    domain::{Attachment, Block, Inbound, Level, Untrusted},
+    engine::{Choose, Sink},
+    runtime::clock,
+    store::TurnEnd,
+    voice::Transcript,
+};
+
+/// Room for events; a slow live message never holds a turn up, because it is followed without waiting for it.
+const EVENTS: usize = 64;
+
+/// What a message is answered with, besides its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// Words or a button that stands for words.
+    Words,
+    /// A button that decides or stops, whose press wants an answer.
+    Press,
+}
+
+/// Begins the turn of the kept message `row`. The place in the conversation's queue is taken before this returns.
+pub(super) fn begin(core: &Core, row: i64, inbound: Inbound, live: Option<i32>, press: Option<(By, String)>) {
+    let Some(place) = place_of(&inbound.conversation) else {
+        return tracing::error!(row, "a message is of no chat");
+    };
+    let reply_to = inbound.message.filter(|_| place.is_group()).and_then(|m| i32::try_from(m).ok());
+    let decides = press.as_ref().is_some_and(|(by, _)| *by == By::Press);
+    if !decides {
+        core.courier.action(place);
+    }
+    let live = Live::new(place, row, reply_to, live);
+    if inbound.attached.is_some() {
+        let core = core.clone();
+        tokio::spawn(async move { fetch_and_answer(&core, place, row, inbound, live).await });
+        return;
+    }
+    if is_menu(&inbound) {
+        let core = core.clone();
+        tokio::spawn(async move {
+            press::open_menu(&core, place, inbound.actor.role).await;
+            end(&core, row, &inbound, &[]).await;
+        });
+        return;
+    }
+    answer(core, place, row, inbound, live, press.filter(|(by, _)| *by == By::Press).map(|(_, query)| query));
+}
+
+fn is_menu(inbound: &Inbound) -> bool {
+    let text = inbound.text.trim();
+    ["/menu", "/start"].iter().any(|c| text == *c || text.strip_prefix(c).is_some_and(|t| t.starts_with(' ')))
+}
+
+fn answer(core: &Core, place: Place, row: i64, inbound: Inbound, live: Arc<Live>, query: Option<String>) {
+    let (to, events) = mpsc::channel(EVENTS);
+    let choose: Choose = if query.is_some() { press::without_toasts } else { |_, blocks| blocks };
+    let sink = Sink::new(to, core.engine.redactor()).keeping(inbound.conversation.clone(), row, choose);
+    let turn = core.engine.say(inbound, sink.clone());
+    core.live_begins(row, live.clone());
+    let core = core.clone();
+    tokio::spawn(async move {
+        let watch = async {
+            match &query {
+                None => live.follow(&core, events).await,
+                Some(query) => {
+                    let (on, rest) = mpsc::channel(EVENTS);
+                    tokio::join!(press::toast(&core, query, events, on), live.follow(&core, rest));
+                }
+            }
+        };
+        let (status, ()) = tokio::join!(turn, watch);
+        let left = sink.left_over();
+        if !left.is_empty() {
+            postman::push(&core, place, left).await;
+        }
+        if !sink.has_kept() {
+            if let Some(message) = live.settle().await {
+                core.delete(place, message).await;
+            }
+            core.live_ends(row);
+        }
+        tracing::debug!(row, ?status, "a message was answered");
+    });
+}
+
+/// Fetches what is attached first; what cannot be fetched or read is said.
+async fn fetch_and_answer(core: &Core, place: Place, row: i64, mut inbound: Inbound, live: Arc<Live>) {
+    let Some(attached) = inbound.attached.take() else { return };
+    let read = if let Some(why) = attached.refused {
+        Err(why)
+    } else if attached.voice {
+        spoken(core, place, &inbound, &attached).await.map(|text| {
+            inbound.text = text;
+            inbound.actor.origin = crate::domain::Origin::Voice;
+        })
+    } else {
+        document(core, &attached).await.map(|Document { name, text }| {
+            inbound.quoted.push(Untrusted::new(&format!("{name}\n{text}")));
+            if inbound.text.trim().is_empty() {
+                inbound.text = format!("What stands out in the attached file {name}?");
+            }
+        })
+    };
+    match read {
+        Ok(()) => answer(core, place, row, inbound, live, None),
+        Err(why) => end(core, row, &inbound, &[Block::notice(Level::Warning, why)]).await,
+    }
+}
+
+async fn end(core: &Core, row: i64, inbound: &Inbound, reply: &[Block]) {
+    let end = TurnEnd { inbox: Some(row), reply, ..TurnEnd::default() };
+    match core.engine.store().end_turn(&inbound.conversation, end, clock::now()).await {
+        Ok(()) => core.wake.notify_one(),
+        Err(error) => tracing::error!(%error, row, "a message's end could not be written down"),
+    }
+}
+
+/// A file's bytes, or a sentence.
+async fn download(core: &Core, attached: &Attachment) -> Result<Vec<u8>, String> {
+    let most = core.settings.max_download;
+    let mib = most >> 20;
+    let too_big = || format!("That file is larger than {mib} MiB; send the part that matters, or paste it.");
+    if attached.bytes.is_some_and(|bytes| bytes > most) {
+        return Err(too_big());
+    }
+    let failed = |fault: super::fault::Fault| match fault {
+        super::fault::Fault::TooLong => too_big(),
+        fault => format!("The file could not be fetched ({fault}). Send it again."),
+    };
+    let file = core.api.get_file(&attached.file).await.map_err(failed)?;
+    core.api.download(&file.path, usize::try_from(most).unwrap_or(usize::MAX)).await.map_err(failed)
+}
+
+async fn document(core: &Core, attached: &Attachment) -> Result<Document, String> {
+    let bytes = download(core, attached).await?;
+    attach::read(attached.name.as_deref(), &bytes)
+}
+
+/// What a voice note says.
+async fn spoken(core: &Core, place: Place, inbound: &Inbound, note: &Attachment) -> Result<String, String> {
+    let bytes = download(core, note).await?;
+    let message = inbound.message.and_then(|m| i32::try_from(m).ok()).unwrap_or_default();
+    let Some((dir, _)) = &core.settings.voices else {
+        return Err("Voice notes are switched off (telegram.keep_voice = \"0s\"); write it instead.".into());
+    };
+    let path = attach::keep_voice(dir, place, message, &bytes)
+        .map_err(|e| format!("The voice note could not be kept ({e}). Write it instead."))?;
+    match core.transcriber.transcribe(&path, None).await {
+        Ok(Transcript { text, .. }) => Ok(text),
+        Err(error) => Err(format!("Your voice note was not understood: {error}.")),
+    }
+}

@@ -1,0 +1,181 @@
+//! Who is who on the chat platforms: the configuration's people, then those who were paired.
+
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, RwLock},
+};
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{
+    domain::{ChannelKind, PersonName, Role},
+    policy::pairing::{Paired, PairingCode, Standing, TurnedAway},
+};
+
+/// A place on a platform: which one, and the numeric id there as text.
+pub(super) type Id = (ChannelKind, String);
+
+/// A person of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configured {
+    /// The name.
+    pub name: PersonName,
+    /// The role, whatever a pairing says.
+    pub role: Role,
+    /// The ids on chat platforms.
+    pub ids: Vec<(ChannelKind, String)>,
+}
+
+/// Everybody who is known on a chat platform; cheap enough to be asked for every event.
+#[derive(Debug, Default)]
+pub struct KnownPeople {
+    configured: Vec<Configured>,
+    by_id: BTreeMap<Id, usize>,
+    paired: RwLock<BTreeMap<Id, Paired>>,
+    desk: Mutex<Held>,
+}
+
+/// What pairing remembers between its steps and never stores.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The letters of the open codes.
+    pub(super) codes: BTreeMap<Id, PairingCode>,
+    /// Strangers who are given nothing.
+    pub(super) away: TurnedAway,
+}
+
+impl KnownPeople {
+    /// Knows these; the engine adds who was paired when it recovers.
+    pub fn new(configured: Vec<Configured>) -> Self {
+        let ids =
+            configured.iter().enumerate().flat_map(|(n, p)| p.ids.iter().map(move |id| (id.clone(), n)));
+        Self { by_id: ids.collect(), configured, ..Self::default() }
+    }
+
+    /// The person behind the numeric `id` on `channel`, with the role that holds right now; none for a stranger.
+    pub fn who(&self, channel: ChannelKind, id: &str) -> Option<(PersonName, Role)> {
+        let id = (channel, id.to_owned());
+        if let Some(person) = self.by_id.get(&id).and_then(|n| self.configured.get(*n)) {
+            return Some((person.name.clone(), person.role));
+        }
+        let paired = self.paired.read().unwrap_or_else(PoisonError::into_inner);
+        self.rights(paired.get(&id)?)
+    }
+
+    /// Who a pairing makes of its id; none when it links to a person whom the configuration no longer names.
+    pub(super) fn rights(&self, paired: &Paired) -> Option<(PersonName, Role)> {
+        match self.named(&paired.person) {
+            Some(person) => Some((person.name.clone(), person.role)),
+            None => paired.role.map(|role| (paired.person.clone(), role)),
+        }
+    }
+
+    /// The configured people, in the file's order.
+    pub(super) fn configured(&self) -> &[Configured] {
+        &self.configured
+    }
+
+    /// Everybody who was paired.
+    pub(super) fn paired(&self) -> Vec<Paired> {
+        self.paired.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The name as it is written here, and what it stands for.
+    pub(super) fn standing(&self, name: &PersonName) -> (PersonName, Standing) {
+        if let Some(person) = self.named(name) {
+            return (person.name.clone(), Standing::Configured(person.role));
+        }
+        let paired = self.paired();
+        let known =
+            paired.iter().find_map(|p| Some((p.person.clone(), p.role.filter(|_| p.person.same(name))?)));
+        known.map_or((name.clone(), Standing::New), |(name, role)| (name, Standing::Paired(role)))
+    }
+
+    /// The id that `name` has on `channel` already, and whether the configuration says so.
+    pub(super) fn id_of(&self, name: &PersonName, channel: ChannelKind) -> Option<(String, bool)> {
+        let written = self.named(name).and_then(|p| p.ids.iter().find(|(c, _)| *c == channel));
+        if let Some((_, id)) = written {
+            return Some((id.clone(), true));
+        }
+        let paired = self.paired();
+        let own =
+            paired.iter().find(|p| p.channel == channel && p.person.same(name) && self.rights(p).is_some());
+        own.map(|p| (p.platform_id.clone(), false))
+    }
+
+    /// Takes in who is paired now.
+    pub(super) fn refresh(&self, paired: Vec<Paired>) {
+        let paired = paired.into_iter().map(|p| ((p.channel, p.platform_id.clone()), p)).collect();
+        *self.paired.write().unwrap_or_else(PoisonError::into_inner) = paired;
+    }
+
+    /// Held over every change of pairings and codes, so that what is known never runs behind what is stored.
+    pub(super) async fn desk(&self) -> MutexGuard<'_, Held> {
+        self.desk.lock().await
+    }
+
+    fn named(&self, name: &PersonName) -> Option<&Configured> {
+        self.configured.iter().find(|p| p.name.same(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn paired(person: &str, role: Option<Role>, id: &str) -> Paired {
+        Paired {
+            person: person.into(),
+            role,
+            channel: ChannelKind::Telegram,
+            platform_id: id.into(),
+            paired_by: "anna".into(),
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn the_configuration_goes_before_pairings_and_voids_links_to_nobody() {
+        let anna = Configured {
+            name: "Anna".into(),
+            role: Role::Operator,
+            ids: vec![(ChannelKind::Telegram, "1".into()), (ChannelKind::Discord, "9".into())],
+        };
+        let people = KnownPeople::new(vec![anna]);
+        people.refresh(vec![
+            paired("mallory", Some(Role::Admin), "1"),
+            paired("anna", None, "2"),
+            paired("anna", Some(Role::Admin), "3"),
+            paired("gone", None, "4"),
+            paired("ben", Some(Role::Viewer), "5"),
+        ]);
+        let table = [
+            (ChannelKind::Telegram, "1", Some(("Anna", Role::Operator))),
+            (ChannelKind::Telegram, "2", Some(("Anna", Role::Operator))),
+            (ChannelKind::Telegram, "3", Some(("Anna", Role::Operator))),
+            (ChannelKind::Telegram, "4", None),
+            (ChannelKind::Telegram, "5", Some(("ben", Role::Viewer))),
+            (ChannelKind::Discord, "9", Some(("Anna", Role::Operator))),
+            (ChannelKind::Discord, "1", None),
+            (ChannelKind::Discord, "5", None),
+            (ChannelKind::Telegram, "9", None),
+            (ChannelKind::Telegram, "05", None),
+            (ChannelKind::Telegram, "", None),
+        ];
+        for (channel, id, want) in table {
+            let want = want.map(|(name, role)| (PersonName::from(name), role));
+            assert_eq!(people.who(channel, id), want, "{channel} {id}");
+        }
+        let standing = |name: &str| people.standing(&name.into());
+        assert_eq!(standing("ANNA"), ("Anna".into(), Standing::Configured(Role::Operator)));
+        assert_eq!(standing("Ben"), ("ben".into(), Standing::Paired(Role::Viewer)));
+        assert_eq!(standing("gone"), ("gone".into(), Standing::New));
+        assert_eq!(people.id_of(&"anna".into(), ChannelKind::Telegram), Some(("1".into(), true)));
+        assert_eq!(people.id_of(&"BEN".into(), ChannelKind::Telegram), Some(("5".into(), false)));
+        assert_eq!(people.id_of(&"gone".into(), ChannelKind::Telegram), None);
+        people.refresh(vec![]);
+        assert_eq!(people.who(ChannelKind::Telegram, "5"), None);
+    }
+}

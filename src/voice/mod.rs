@@ -1,0 +1,5 @@
+//! Speech: what turns a recording into words.
+
+pub mod port;
+
+pub use port::{NotSetUp, SpeechError, Transcriber, Transcript};

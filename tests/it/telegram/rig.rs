@@ -1,0 +1,240 @@
+//! An engine, the real channel and the emulated Telegram in one process: what a person at a phone does and sees.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use opsbot::{
+    channels::telegram::{
+        Settings, Telegram,
+        api::{Api, Timeouts},
+        courier::{self, Shapes, Waits},
+        governor::Limits,
+        mark_repeat, plain, shorten,
+    },
+    chart::Theme,
+    domain::{ChannelKind, Role},
+    engine::people::Configured,
+    runtime::Counters,
+    voice::NotSetUp,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    fake::{
+        model::{FakeModel, Say},
+        telegram::{FakeTelegram, Options, Shown},
+    },
+    scenarios::world::{Setup, World},
+};
+
+/// Who has which id in Telegram; nobody knows 1009.
+pub const PEOPLE: [(&str, Role, i64); 5] = [
+    ("anna", Role::Operator, 1001),
+    ("ben", Role::Operator, 1002),
+    ("cleo", Role::Admin, 1003),
+    ("dora", Role::Admin, 1004),
+    ("vic", Role::Viewer, 1005),
+];
+pub const ANNA: i64 = 1001;
+pub const BEN: i64 = 1002;
+pub const CLEO: i64 = 1003;
+pub const DORA: i64 = 1004;
+pub const VIC: i64 = 1005;
+pub const STRANGER: i64 = 1009;
+/// The only group that is listed.
+pub const GROUP: i64 = -100_200;
+/// How long anything may take.
+pub const SOON: Duration = Duration::from_secs(15);
+
+/// How a phone is set up.
+pub struct Line {
+    pub setup: Setup,
+    pub options: Options,
+    pub limits: Limits,
+    pub placeholder_after: Duration,
+    pub poll_timeout: Duration,
+    pub call_timeout: Duration,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        let people = PEOPLE.iter().map(|(name, role, id)| Configured {
+            name: (*name).into(),
+            role: *role,
+            ids: vec![(ChannelKind::Telegram, id.to_string())],
+        });
+        Self {
+            setup: Setup { people: people.collect(), on_disk: true, ..Setup::default() },
+            options: Options::default(),
+            // Fast enough that no test waits for a limit that it is not about.
+            limits: Limits { chat_burst: 50, group_per_minute: 1000, overall_per_s: 1000, ..Limits::default() },
+            placeholder_after: Duration::from_millis(800),
+            poll_timeout: Duration::from_secs(2),
+            call_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Line {
+    /// Without a model.
+    pub async fn plain(self) -> Phone {
+        self.open(None).await
+    }
+
+    pub async fn scripted(self, steps: Vec<Say>) -> Phone {
+        self.open(Some(FakeModel::start(steps).await)).await
+    }
+
+    pub async fn open(self, model: Option<FakeModel>) -> Phone {
+        let telegram = FakeTelegram::start(self.options.clone()).await;
+        for (name, _, id) in PEOPLE {
+            telegram.private(id, name);
+        }
+        telegram.private(STRANGER, "Mallory");
+        telegram.supergroup(GROUP, "Ops", true);
+        let (setup, placeholder_after) = (self.setup, self.placeholder_after);
+        let world = World::start(setup, model).await;
+        let timing = Timing {
+            limits: self.limits,
+            placeholder_after,
+            poll_timeout: self.poll_timeout,
+            call_timeout: self.call_timeout,
+        };
+        let counters = Counters::new(Timestamp::now());
+        let mut phone = Phone { world, telegram, timing, counters, running: None };
+        phone.connect().await;
+        phone
+    }
+}
+
+struct Timing {
+    limits: Limits,
+    placeholder_after: Duration,
+    poll_timeout: Duration,
+    call_timeout: Duration,
+}
+
+/// The whole: an engine, its channel, and the emulated service.
+pub struct Phone {
+    pub world: World,
+    pub telegram: FakeTelegram,
+    pub counters: Counters,
+    timing: Timing,
+    running: Option<Running>,
+}
+
+struct Running {
+    channel: Arc<Telegram>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), String>>,
+}
+
+impl Phone {
+    /// Starts the channel.
+    pub async fn connect(&mut self) {
+        let settings = Settings {
+            groups: [GROUP].into(),
+            theme: Theme::Dark,
+            voices: Some((self.world.dir().join("voice"), Duration::from_secs(3600))),
+            max_download: 20 << 20,
+            placeholder_after: self.timing.placeholder_after,
+            edit_every: Duration::from_millis(100),
+            poll_timeout: self.timing.poll_timeout,
+            retry: (Duration::from_millis(20), Duration::from_millis(200), Duration::from_millis(200)),
+            look_every: Duration::from_millis(500),
+        };
+        let waits = Waits {
+            backoff_min: Duration::from_millis(10),
+            backoff_max: Duration::from_millis(200),
+            token: Duration::from_millis(200),
+            ..Waits::default()
+        };
+        let shapes = Shapes { mark_repeat, plain, shorten };
+        let limits = self.timing.limits;
+        let timeouts = Timeouts {
+            call: self.timing.call_timeout,
+            poll_margin: Duration::from_millis(500),
+            ..Timeouts::default()
+        };
+        let channel = Arc::new(Telegram {
+            engine: self.world.engine.clone(),
+            api: Api::new(&self.telegram.url(), self.telegram.token(), timeouts).unwrap(),
+            settings,
+            courier: courier::Settings { limits, waits, ..courier::Settings::new(shapes) },
+            transcriber: Arc::new(NotSetUp),
+            counters: self.counters.clone(),
+            vitals: Default::default(),
+        });
+        let stop = CancellationToken::new();
+        let (runs, token) = (channel.clone(), stop.clone());
+        let task = tokio::spawn(async move { runs.run(token).await });
+        self.running = Some(Running { channel, stop, task });
+    }
+
+    /// Whether updates arrive, and what was seen.
+    pub fn health(&self) -> (bool, String) {
+        self.running.as_ref().unwrap().channel.health()
+    }
+
+    /// Stops the channel in good order.
+    pub async fn disconnect(&mut self) {
+        let Running { stop, task, .. } = self.running.take().unwrap();
+        stop.cancel();
+        tokio::time::timeout(SOON, task).await.expect("the channel does not stop").unwrap().unwrap();
+    }
+
+    /// Takes the channel and the engine away in the middle of whatever they do, as a kill would.
+    pub async fn crash(&mut self) {
+        let Running { task, .. } = self.running.take().unwrap();
+        task.abort();
+        task.await.ok();
+        self.world.reopen().await;
+    }
+
+    /// A restart in good order, over the same store.
+    pub async fn restart(&mut self) {
+        self.disconnect().await;
+        self.world.engine.drain(Duration::from_secs(4)).await;
+        self.world.reopen().await;
+        self.connect().await;
+    }
+
+    /// Waits for a visible message of the bot that holds `part`.
+    pub async fn sees(&self, chat: i64, part: &str) -> Shown {
+        self.telegram.wait_message(chat, |m| !m.deleted && shown_text(m).contains(part), SOON).await
+    }
+
+    /// All visible messages of the bot in `chat`, oldest first.
+    pub fn shown(&self, chat: i64) -> Vec<Shown> {
+        self.telegram.look(|w| w.from_bot(chat).filter(|m| !m.deleted).cloned().collect())
+    }
+
+    /// How many visible messages of the bot in `chat` hold `part`.
+    pub fn copies(&self, chat: i64, part: &str) -> usize {
+        self.shown(chat).iter().filter(|m| shown_text(m).contains(part)).count()
+    }
+
+    /// Waits until nothing is undelivered and nothing runs.
+    pub async fn quiet(&self) {
+        let done = async {
+            loop {
+                let store = self.world.engine.store();
+                let open = store.replies_open("telegram:").await.unwrap().len();
+                let health = store.health().await.unwrap();
+                if open == 0 && health.inbox_open == 0 {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(SOON, done).await.is_err() {
+            panic!("it never becomes quiet.\n{}", self.telegram.transcript());
+        }
+    }
+}
+
+/// Text or caption.
+pub fn shown_text(shown: &Shown) -> &str {
+    &shown.text
+}
