@@ -280,7 +280,7 @@ mod tests {
             (400, "Bad Request: message can't be deleted", other(400, "Bad Request: message can't be deleted")),
             (400, "Bad Request: query is too old and response timeout expired or query ID is invalid", Fault::QueryTooOld),
             (400, "Bad Request: chat not found", gone.clone()),
-            (400, "Bad Request: message thread not found", gone.clone()),
+            (400, "Bad Request: message thread not found", gone),
             (400, "Bad Request: not enough rights to send text messages to the chat", blocked("Bad Request: not enough rights to send text messages to the chat")),
             (403, "Forbidden: bot was blocked by the user", blocked("Forbidden: bot was blocked by the user")),
             (403, "Forbidden: user is deactivated", blocked("Forbidden: user is deactivated")),

@@ -146,6 +146,16 @@ impl Governor {
         self.overall.end(now);
     }
 
+    /// The calls under way will never be reported: they count as over now.
+    pub fn give_up(&mut self, now: Duration) {
+        let windows = self.chats.values_mut().map(|known| &mut known.window).chain([&mut self.overall]);
+        for window in windows {
+            while window.under_way > 0 {
+                window.end(now);
+            }
+        }
+    }
+
     /// Telegram said: not before `wait` has passed. When it says so to several chats at a time, all wait.
     pub fn blocked(&mut self, chat: i64, wait: Duration, now: Duration) {
         let until = now.saturating_add(wait).saturating_add(self.limits.margin());

@@ -18,6 +18,9 @@ use crate::channels::telegram::post::{Body, Place, Post, Rich};
 const TOKEN: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
 const OK: &str = r#"{"ok":true,"result":{"message_id":7}}"#;
 
+/// Whether a fault is the right one.
+type Right = fn(&Fault) -> bool;
+
 /// What a server does with each request, by its number from 0.
 #[derive(Clone, Debug)]
 enum Do {
@@ -191,7 +194,7 @@ async fn tls_stranger() -> (std::net::SocketAddr, JoinSet<()>) {
 async fn what_breaks_after_the_request_went_out_is_told_apart() {
     let json = |status, body| Do::Answer(http(status, body));
     let unknown = |fault: &Fault| matches!(fault, Fault::Unknown(_));
-    let table: [(Do, fn(&Fault) -> bool); 14] = [
+    let table: [(Do, Right); 14] = [
         (Do::Close, unknown),
         (Do::Reset, unknown),
         (Do::Hang, unknown),

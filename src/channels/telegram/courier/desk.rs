@@ -210,8 +210,9 @@ impl Desk {
     }
 
     /// Nothing is under way any more: the task was started again.
-    pub(super) fn reset(&mut self) {
+    pub(super) fn reset(&mut self, now: Duration) {
         self.flying = 0;
+        self.governor.give_up(now);
         self.probe.reset();
         for chat in self.chats.values_mut() {
             (chat.busy, chat.finishing) = (false, None);
@@ -228,6 +229,11 @@ impl Desk {
         }
         self.ring.clear();
         (jobs, self.quick.drain(..).collect())
+    }
+
+    /// How many jobs are under way.
+    pub(super) fn flying(&self) -> usize {
+        self.flying
     }
 
     pub(super) fn is_stopped(&self) -> bool {

@@ -17,7 +17,7 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::{Notify, TryAcquireError, oneshot},
     time::Instant,
 };
 
@@ -328,7 +328,12 @@ impl Courier {
     async fn deliver(&self, job: Job) -> Result<Sent, Undelivered> {
         let stopped = job.stopped();
         let Some(room) = self.0.desk().room(job.place.chat) else { return Err(stopped) };
-        let Ok(permit) = room.acquire_owned().await else { return Err(stopped) };
+        // At once if possible: waiting even for what is free would let others of the same task pass.
+        let permit = match Arc::clone(&room).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(TryAcquireError::NoPermits) => room.acquire_owned().await.map_err(|_| stopped.clone())?,
+            Err(TryAcquireError::Closed) => return Err(stopped),
+        };
         let (done, outcome) = oneshot::channel();
         let dropped = {
             let mut desk = self.0.desk();

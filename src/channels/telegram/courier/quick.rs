@@ -10,26 +10,21 @@ use crate::channels::telegram::{fault::Fault, post::Place};
 
 /// Shows that the bot is typing, unless anything speaks against it.
 pub(super) async fn act(shared: &Shared, place: Place) {
-    let now = shared.now();
-    let allowed = {
-        let mut desk = shared.desk();
-        let blocked = desk.governor.is_blocked(place.chat, now) || desk.probe.holds_all();
-        let allowed = !blocked && desk.governor.ready_overall(now).is_ok();
-        if allowed {
-            desk.governor.took_overall(now);
-        }
-        allowed
-    };
-    if !allowed {
-        return shared.dropped("action", 1);
-    }
+    let Some(under_way) = begin_action(shared, place) else { return shared.dropped("action", 1) };
     let result = shared.api.chat_action(place, ChatAction::Typing).await;
-    let now = shared.now();
-    let mut desk = shared.desk();
-    desk.governor.landed_overall(now);
+    drop(under_way);
     if let Err(Fault::RetryAfter(wait)) = result {
-        desk.governor.blocked(place.chat, wait, now);
+        shared.desk().governor.blocked(place.chat, wait, shared.now());
     }
+}
+
+fn begin_action(shared: &Shared, place: Place) -> Option<Overall<'_>> {
+    let now = shared.now();
+    let desk = shared.desk();
+    let blocked = desk.governor.is_blocked(place.chat, now) || desk.governor.ready_overall(now).is_err();
+    let allowed = !blocked && !desk.probe.holds_all();
+    drop(desk);
+    allowed.then(|| Overall::begin(shared))
 }
 
 /// Answers a button's press; repeats what may be repeated until the time is up.

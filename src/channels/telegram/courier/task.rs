@@ -32,7 +32,7 @@ impl Courier {
     /// None so far; the signature is the supervisor's.
     pub async fn run(self, stop: CancellationToken) -> Result<(), String> {
         let shared = self.0;
-        shared.desk().reset();
+        shared.desk().reset(shared.now());
         let mut flights = JoinSet::new();
         loop {
             let wait = launch(&shared, &mut flights);
@@ -50,7 +50,9 @@ impl Courier {
         }
         drop(quick);
         let landing = async {
-            while let Some(landed) = flights.join_next().await {
+            while shared.desk().flying() > 0
+                && let Some(landed) = flights.join_next().await
+            {
                 shared.land(landed.ok(), true);
             }
         };
@@ -156,7 +158,12 @@ impl Shared {
         match &next {
             Next::Blocked(wait) => desk.governor.blocked(place.chat, *wait, now),
             Next::Probe => desk.probe.want(now, &self.settings.waits),
-            Next::Token => desk.probe.refuse_token(now, &self.settings.waits),
+            Next::Token => {
+                if desk.probe.token_ok() {
+                    tracing::error!("{}", Fault::Token);
+                }
+                desk.probe.refuse_token(now, &self.settings.waits);
+            }
             Next::Done(_) | Next::Again => {}
         }
         if result.is_ok() {

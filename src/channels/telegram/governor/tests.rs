@@ -73,6 +73,15 @@ fn a_refusal_blocks_its_chat_and_three_block_all() {
 }
 
 #[test]
+fn calls_that_are_never_reported_count_from_when_they_are_given_up() {
+    let mut governor = Governor::new(Limits { overall_per_s: 1, ..Limits::default() });
+    governor.took(-1, S);
+    assert!(governor.ready(2, S * 99).is_err(), "it is under way");
+    governor.give_up(S * 99);
+    assert_eq!((governor.ready(2, S * 99), governor.ready(2, S * 100)), (Err(S), Ok(())));
+}
+
+#[test]
 fn quiet_chats_are_forgotten() {
     let mut governor = Governor::new(Limits { overall_per_s: 100_000, ..Limits::default() });
     for chat in 0..5000 {

@@ -93,7 +93,7 @@ fn a_chat_has_one_call_under_way_and_so_many_chats_fly() {
     assert_eq!(flying, [1, 2, 3]);
     desk.landed(Place::chat(1), None, S);
     assert_eq!(fly(&mut desk, S).unwrap().place.chat, 4, "1 had its turn");
-    desk.reset();
+    desk.reset(S);
     assert_eq!(fly(&mut desk, S).unwrap().place.chat, 1);
 }
 
