@@ -11,6 +11,7 @@ mod audit;
 mod gate;
 mod pairing;
 mod present;
+mod say;
 mod sink;
 mod steering;
 mod turn;

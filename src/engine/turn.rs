@@ -9,14 +9,14 @@ use std::{
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::{sync::Notify, task::JoinError};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Brain, Command, Engine, Scope, Sink, commands,
+    Brain, Engine, Scope, Sink,
     gate::{Caller, Gated},
     nearest, present,
-    session::{Place, Registered},
+    session::Registered,
 };
 use crate::{
     agent::{
@@ -55,200 +55,9 @@ struct Scene<'a> {
     sent_at: Option<Timestamp>,
 }
 
-/// A message that has taken its place: what it asks for, and where it waits.
-struct Admitted {
-    asks: Asks,
-    /// For a turn: its place in the queue (none when that is full), and what a stop reaches.
-    turn: Option<(Option<Place>, Registered)>,
-}
-
-/// What a message asks for.
-enum Asks {
-    Steering(Command),
-    Turn(Option<ToolCall>),
-    Unclear(String),
-    Nothing,
-}
-
 impl Engine {
-    /// Answers a message; ends `sink` with the status that it returns. It takes its place in the conversation's queue
-    /// at once, before the answer is awaited. The work goes on when the caller goes away.
-    pub fn say(&self, inbound: Inbound, sink: Sink) -> impl Future<Output = TurnStatus> + Send + 'static {
-        let admitted = self.admit(&inbound, &sink);
-        let (engine, last, conversation) = (self.clone(), sink.clone(), inbound.conversation.clone());
-        async move {
-            let worker = engine.clone();
-            let work = async move {
-                let status = worker.answer(admitted, inbound, &sink).await;
-                worker.0.parts.counters.add("opsbot_turns_total", &[("status", status_word(status))], 1);
-                status
-            };
-            match engine.0.tasks.spawn(work).await {
-                Ok(status) => engine.settle(&conversation, &last, status).await,
-                Err(error) => {
-                    let status = engine.broke(&error, &last).await;
-                    engine.settle(&conversation, &last, status).await
-                }
-            }
-        }
-    }
-
-    /// Replaces the text of a kept message that still waits for its turn; false when its turn has begun.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn amend(&self, message: i64, text: &str) -> Result<bool, StoreError> {
-        let amended = {
-            let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(inbound) = waiting.get_mut(&message) else { return Ok(false) };
-            inbound.text = text.to_owned();
-            self.without_secrets(inbound)
-        };
-        self.store().inbox_amend(message, &amended).await?;
-        Ok(true)
-    }
-
-    /// Keeps messages of a channel that can bring one twice: each `source` counts once. Gives the new ones' numbers.
-    ///
-    /// # Errors
-    /// The store's; then none of them is kept.
-    pub async fn receive(&self, messages: &[(String, Inbound)]) -> Result<Vec<Option<i64>>, StoreError> {
-        let clean: Vec<_> = messages.iter().map(|(s, m)| (s.clone(), self.without_secrets(m))).collect();
-        self.store().inbox_take(&clean, clock::now()).await
-    }
-
-    /// Says that a turn panicked.
-    pub(super) async fn broke(&self, error: &JoinError, sink: &Sink) -> TurnStatus {
-        tracing::error!(%error, "a turn broke");
-        sink.notice(
-            Level::Error,
-            "OpsBot broke while it worked on this; its log says how. /pending shows what waits.",
-        )
-        .await;
-        TurnStatus::Failed
-    }
-
-    /// Writes down what no commit of the turn holds yet, and ends the stream.
-    async fn settle(&self, conversation: &ConversationKey, sink: &Sink, status: TurnStatus) -> TurnStatus {
-        if let Some(inbox) = sink.unsettled() {
-            let reply = sink.take(status);
-            let end = TurnEnd { inbox: Some(inbox), reply: &reply, ..TurnEnd::default() };
-            match self.store().end_turn(conversation, end, clock::now()).await {
-                Ok(()) => self.changed(),
-                Err(error) => {
-                    tracing::error!(%error, "a reply could not be kept");
-                    sink.put_back(reply);
-                }
-            }
-        }
-        sink.done(status).await;
-        status
-    }
-
-    fn admit(&self, inbound: &Inbound, sink: &Sink) -> Admitted {
-        let asks = self.asks(inbound);
-        let turn = matches!(asks, Asks::Turn(_)).then(|| {
-            let place = self.0.sessions.enter(&inbound.conversation, self.0.parts.bounds.queue);
-            if let Some(message) = sink.message().filter(|_| place.is_some()) {
-                let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                waiting.insert(message, inbound.clone());
-            }
-            (place, self.0.sessions.register(&inbound.conversation, &inbound.actor))
-        });
-        Admitted { asks, turn }
-    }
-
-    fn asks(&self, inbound: &Inbound) -> Asks {
-        match commands::parse(&inbound.text, self.registry().specs()) {
-            Some(Err(error)) => Asks::Unclear(error),
-            Some(Ok(Command::Tool(call))) => Asks::Turn(Some(call)),
-            Some(Ok(steering)) => Asks::Steering(steering),
-            None if inbound.text.trim().is_empty() && inbound.quoted.is_empty() => Asks::Nothing,
-            None => Asks::Turn(None),
-        }
-    }
-
-    async fn answer(&self, admitted: Admitted, inbound: Inbound, sink: &Sink) -> TurnStatus {
-        match admitted.asks {
-            Asks::Unclear(error) => {
-                sink.notice(Level::Warning, step::sentence(&error)).await;
-                TurnStatus::Failed
-            }
-            Asks::Steering(steering) => self.steer(steering, &inbound, sink).await,
-            Asks::Nothing => {
-                sink.notice(Level::Info, "Say what you want to know, or /help.").await;
-                TurnStatus::Answered
-            }
-            Asks::Turn(call) => match admitted.turn {
-                Some((place, running)) => self.wait_and_answer(call, (place, running), inbound, sink).await,
-                None => TurnStatus::Failed,
-            },
-        }
-    }
-
-    async fn wait_and_answer(
-        &self,
-        mut call: Option<ToolCall>,
-        (place, running): (Option<Place>, Registered),
-        mut inbound: Inbound,
-        sink: &Sink,
-    ) -> TurnStatus {
-        if self.turns_away(sink).await {
-            return TurnStatus::Failed;
-        }
-        let row = match sink.message() {
-            Some(row) => row,
-            None => match self.store().inbox_put(&self.without_secrets(&inbound), clock::now()).await {
-                Ok(row) => row,
-                Err(error) => return self.store_broke(&error, sink).await,
-            },
-        };
-        let Some(mut place) = place else { return self.too_many(row, sink).await };
-        if place.ahead > 0 {
-            sink.send(Outbound::Progress { text: format!("{} before this one …", place.ahead) }).await;
-        }
-        // A stop reaches this one too when the place becomes free by the very same stop.
-        let guard = tokio::select! {
-            biased;
-            () = running.cancel.cancelled() => None,
-            guard = place.wait() => Some(guard),
-        };
-        let amended = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&row);
-        if let Some(amended) = amended.filter(|a| *a != inbound) {
-            inbound = amended;
-            call = match self.asks(&inbound) {
-                Asks::Turn(call) => call,
-                other => {
-                    let admitted = Admitted { asks: other, turn: None };
-                    return Box::pin(self.answer(admitted, inbound, sink)).await;
-                }
-            };
-        }
-        if guard.is_none() {
-            if running.is_interrupted() && sink.abandon() {
-                return TurnStatus::Stopped;
-            }
-            sink.notice(Level::Info, "Stopped.").await;
-            if let Err(error) = self.store().inbox_done(row, clock::now()).await {
-                return self.store_broke(&error, sink).await;
-            }
-            return TurnStatus::Stopped;
-        }
-        let who = (&inbound.conversation, &inbound.actor);
-        self.take_turn(Some((row, &inbound)), call, who, sink, &running).await
-    }
-
-    async fn too_many(&self, row: i64, sink: &Sink) -> TurnStatus {
-        let limit = self.0.parts.bounds.queue;
-        let text =
-            format!("{limit} messages are already waiting here; try again when they are answered, or /stop.");
-        sink.notice(Level::Warning, text).await;
-        let done = self.store().inbox_done(row, clock::now()).await;
-        done.map_or(TurnStatus::Failed, |()| TurnStatus::Failed)
-    }
-
     /// One turn in the conversation's own time; without a message it follows up on an outcome.
-    async fn take_turn(
+    pub(super) async fn take_turn(
         &self,
         message: Option<(i64, &Inbound)>,
         command: Option<ToolCall>,
@@ -316,13 +125,6 @@ impl Engine {
         }
         let tainted = history::tainted(&rows);
         Ok(Ledger { rows, new_from, tainted, kept, ..Ledger::default() })
-    }
-
-    /// The message as it may be kept.
-    fn without_secrets(&self, inbound: &Inbound) -> Inbound {
-        let redactor = &self.0.parts.redactor;
-        let quoted = inbound.quoted.iter().map(|q| Untrusted::new(&redactor.redact(q.as_str()))).collect();
-        Inbound { text: redactor.redact(&inbound.text).into_owned(), quoted, ..inbound.clone() }
     }
 
     /// The message as the model reads it; quotes that are cut are kept whole and `kept` points to them.
@@ -701,15 +503,5 @@ fn entry(scene: &Scene<'_>, kind: AuditKind, summary: &str) -> AuditEntry {
         approval: None,
         summary: summary.to_owned(),
         detail: Value::Null,
-    }
-}
-
-fn status_word(status: TurnStatus) -> &'static str {
-    match status {
-        TurnStatus::Answered => "answered",
-        TurnStatus::Failed => "failed",
-        TurnStatus::WaitsForApproval => "waits_for_approval",
-        TurnStatus::Refused => "refused",
-        TurnStatus::Stopped => "stopped",
     }
 }

@@ -89,10 +89,7 @@ async fn a_damaged_or_foreign_file_is_left_as_it_is() {
         let before = look();
         let found = Store::open(dir.path(), key()).await.unwrap_err();
         assert!(matches!(&found, StoreError::Corrupt { path, .. } if *path == db), "{why}: {found:?}");
-        assert!(
-            found.to_string().contains(why) && found.to_string().contains("left as it is"),
-            "{found}"
-        );
+        assert!(found.to_string().contains(why) && found.to_string().contains("left as it is"), "{found}");
         assert_eq!(look(), before, "{why}");
     }
 }

@@ -7,7 +7,11 @@ use crate::scenarios::world::{call, text};
 
 /// Everything that a bot's message shows.
 async fn card(phone: &Phone, chat: i64) -> i32 {
-    phone.telegram.wait_message(chat, |m| !m.deleted && !m.keyboard.is_empty() && m.text.contains("restart"), SOON).await.id
+    phone
+        .telegram
+        .wait_message(chat, |m| !m.deleted && !m.keyboard.is_empty() && m.text.contains("restart"), SOON)
+        .await
+        .id
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,7 +26,9 @@ async fn a_command_is_answered_with_a_sign_of_life_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_answers_in_words() {
-    let phone = Line::default().scripted(vec![call("check_up", json!({"customer_id": "19"})), text("Bloom is slow.")]).await;
+    let phone = Line::default()
+        .scripted(vec![call("check_up", json!({"customer_id": "19"})), text("Bloom is slow.")])
+        .await;
     phone.telegram.say(ANNA, ANNA, "what's wrong with customer 19?");
     phone.sees(ANNA, "Bloom is slow.").await;
     phone.quiet().await;
@@ -35,7 +41,13 @@ async fn a_card_is_pressed_and_shows_the_true_outcome() {
     phone.telegram.say(ANNA, ANNA, "/restart_container 19 web");
     let id = card(&phone, ANNA).await;
     phone.telegram.press(ANNA, ANNA, id, "✅ Confirm");
-    phone.telegram.wait_for(|w| w.message(ANNA, id).is_some_and(|m| m.keyboard.is_empty() && m.text.contains('✅')), SOON).await;
+    phone
+        .telegram
+        .wait_for(
+            |w| w.message(ANNA, id).is_some_and(|m| m.keyboard.is_empty() && m.text.contains('✅')),
+            SOON,
+        )
+        .await;
     phone.quiet().await;
     assert_eq!(phone.world.writes(), ["19/web"]);
     let answer = phone.telegram.answers().pop().unwrap().answer.unwrap();

@@ -68,7 +68,12 @@ impl Default for Line {
             setup: Setup { people: people.collect(), on_disk: true, ..Setup::default() },
             options: Options::default(),
             // Fast enough that no test waits for a limit that it is not about.
-            limits: Limits { chat_burst: 50, group_per_minute: 1000, overall_per_s: 1000, ..Limits::default() },
+            limits: Limits {
+                chat_burst: 50,
+                group_per_minute: 1000,
+                overall_per_s: 1000,
+                ..Limits::default()
+            },
             placeholder_after: Duration::from_millis(800),
             poll_timeout: Duration::from_secs(2),
             call_timeout: Duration::from_secs(5),

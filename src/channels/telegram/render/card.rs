@@ -7,8 +7,8 @@
 use teloxide::types::MessageEntityKind as Kind;
 
 use super::{
-    post::{Body, ENTITY_LIMIT, Post, Rich, Tap},
     Look,
+    post::{Body, ENTITY_LIMIT, Post, Rich, Tap},
     rich::Pen,
     split,
     text::{count, cut, moment, prose, whole_line},

@@ -1,8 +1,8 @@
 //! Evidence for a small screen: logs as their last and most telling lines, findings with what they rest on.
 
 use super::{
-    post::{Body, Post},
     CAPTION_ROOM, Look, SHARE,
+    post::{Body, Post},
     rich::Pen,
     split,
     table::Shown,

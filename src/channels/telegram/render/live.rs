@@ -1,10 +1,9 @@
 //! The one message that shows a turn at work: what was found in brief, the answer's last lines, what goes on now.
 
 use super::{
-    excerpt,
+    Look, excerpt, level_mark,
     markdown::{close_fence, parse},
     post::Rich,
-    Look, level_mark,
     rich::Pen,
     split,
     text::{count, cut, is_blank, one_line, prose, units},

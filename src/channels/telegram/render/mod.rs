@@ -32,10 +32,10 @@ pub use mending::{mark_repeat, plain, shorten};
 pub use split::split;
 
 use super::post::{self, Body, DATA_LIMIT, ENTITY_LIMIT, Post, Rich, Tap};
+use crate::domain::{Block, Chart, Level};
 use rich::Pen;
 use table::Shown;
 use text::{cut, figure, file_name, is_blank, one_line, prose, units};
-use crate::domain::{Block, Chart, Level};
 
 /// The UTF-16 units of a message that rendering fills; the rest is for a mark that may be put in front later.
 pub const ROOM: usize = 4000;

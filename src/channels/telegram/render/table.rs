@@ -1,8 +1,8 @@
 //! Tables on a phone: a grid where it fits, a list where rows are few, else a file that a spreadsheet opens.
 
 use super::{
-    post::{Body, Post, Rich},
     CAPTION_ROOM, Look, SHARE,
+    post::{Body, Post, Rich},
     rich::Pen,
     split,
     text::{count, file_name, is_blank, one_line, units, whole_line, width},

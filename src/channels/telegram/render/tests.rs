@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{
-    card,
+    Look, card,
     checks::{assert_rich, sendable, shown, sound},
     live::live,
     mending::{REPEAT, mark_repeat, plain, shorten},
     post::{Body, Post, Rich, Tap},
-    Look, render,
+    render,
     text::units,
 };
 use crate::domain::{
