@@ -18,7 +18,7 @@ pub struct Rates {
     pub per_group_minute: usize,
     /// Messages a second over all chats.
     pub per_second: usize,
-    /// How much earlier a message may come than the limit says; a network delays one more than the next.
+    /// How much earlier a message may come than the limit says, not scaled: a network delays one more than the next.
     pub slack: Duration,
 }
 
@@ -116,4 +116,33 @@ fn too_soon(
 
 fn broken(limit: &'static str, wait: Duration) -> Broken {
     Broken { limit, retry_after: wait.as_secs_f64().ceil().max(1.0) as u64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends at these milliseconds; says which were refused.
+    fn refused(rates: Rates, chat: i64, at: &[u64]) -> Vec<u64> {
+        let start = Instant::now();
+        let mut meter = Meter::new(rates);
+        let broken = |ms: &&u64| meter.count(chat, start + Duration::from_millis(**ms)).is_err();
+        at.iter().filter(broken).copied().collect()
+    }
+
+    #[test]
+    fn a_sender_at_the_limits_pace_is_never_refused() {
+        let rates = Rates { slack: Duration::ZERO, ..Rates::default() };
+        let none: [u64; 0] = [];
+        assert_eq!(refused(rates, 1, &[0, 0, 0, 1000, 2000, 3000, 9000, 9000, 9000]), none);
+        assert_eq!(refused(rates, 1, &[0, 0, 0, 999, 1000, 1001, 2000]), [999, 1001]);
+        let slack = Rates { slack: Duration::from_millis(25), ..rates };
+        assert_eq!(refused(slack, 1, &[0, 0, 0, 980, 1950, 2980]), [1950]);
+        let scaled = Rates { scale: 0.01, ..rates };
+        assert_eq!(refused(scaled, 1, &[0, 0, 0, 9, 10, 20]), [9]);
+        let paced: Vec<u64> = (0..60).map(|n| n * 3000).collect();
+        assert_eq!(refused(rates, -1, &paced), none);
+        let hasty: Vec<u64> = (0..21).map(|n| n * 2900).collect();
+        assert_eq!(refused(rates, -1, &hasty), [58_000]);
+    }
 }

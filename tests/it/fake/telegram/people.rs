@@ -43,6 +43,15 @@ impl FakeTelegram {
         id
     }
 
+    /// Brings a person into a group; whoever writes there is in it anyway.
+    pub fn join(&self, chat: i64, user: i64) {
+        self.change(|w| {
+            if let Some(chat) = w.chats.get_mut(&chat) {
+                chat.members.insert(user);
+            }
+        });
+    }
+
     /// Opens a topic; its thread id is its first message's number.
     pub fn topic(&self, chat: i64, user: i64, name: &str) -> i32 {
         self.change(|w| {
@@ -277,27 +286,23 @@ impl World {
 
     /// What happened, line by line.
     pub(super) fn transcript(&self) -> String {
-        use std::fmt::Write;
-        let mut out = String::new();
+        let mut lines = vec![];
         for chat in self.chats.values() {
-            let _ = writeln!(out, "chat {} {:?}", chat.id, chat.title);
-            for m in chat.messages.values() {
-                let gone = if m.deleted { " (deleted)" } else { "" };
-                let who = if m.from_bot { "bot".into() } else { m.from.to_string() };
-                let buttons: Vec<_> = m.keyboard.iter().flatten().map(|b| b.label.as_str()).collect();
-                let file = m.media.as_ref().map(|f| format!(" [{} {} B]", f.name, f.bytes.len()));
-                let file = file.unwrap_or_default();
-                let _ = writeln!(
-                    out,
-                    "  #{} {who}: {:?}{file} {buttons:?} edits={}{gone}",
-                    m.id, m.text, m.edits
-                );
-            }
+            lines.push(format!("chat {} {:?}", chat.id, chat.title));
+            lines.extend(chat.messages.values().map(line));
         }
         for call in self.calls.iter().rev().take(30).rev() {
-            let _ = writeln!(out, "call {} chat={:?} {} {}", call.method, call.chat, call.code, call.error);
+            lines.push(format!("call {} chat={:?} {} {}", call.method, call.chat, call.code, call.error));
         }
-        let _ = writeln!(out, "{} updates wait, {} pollers", self.pending_updates(), self.pollers());
-        out
+        lines.push(format!("{} updates wait, {} pollers", self.pending_updates(), self.pollers()));
+        lines.join("\n")
     }
+}
+
+fn line(m: &Shown) -> String {
+    let who = if m.from_bot { "bot".into() } else { m.from.to_string() };
+    let file = m.media.as_ref().map(|f| format!(" [{} {} B]", f.name, f.bytes.len())).unwrap_or_default();
+    let buttons: Vec<_> = m.keyboard.iter().flatten().map(|b| b.label.as_str()).collect();
+    let gone = if m.deleted { " (deleted)" } else { "" };
+    format!("  #{} {who}: {:?}{file} {buttons:?} edits={}{gone}", m.id, m.text, m.edits)
 }

@@ -319,6 +319,7 @@ impl World {
     }
 
     /// The visible messages that the bot wrote there, without copying.
+    #[allow(clippy::wrong_self_convention, reason = "it reads as the messages that come from the bot")]
     pub fn from_bot(&self, chat: i64) -> impl DoubleEndedIterator<Item = &Shown> {
         self.history(chat).filter(|m| m.from_bot && !m.deleted)
     }
