@@ -215,6 +215,10 @@ pub enum TurnStatus {
 }
 
 /// One event for the person who waits.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "few exist at a time; a box in every block would cost more to read"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Outbound {

@@ -177,8 +177,14 @@ impl Fault {
 const NOT_MODIFIED: &[&str] = &["message is not modified"];
 const TOO_OLD: &[&str] = &["query is too old", "query_id_invalid"];
 const TOO_LONG: &[&str] = &["is too long", "message_too_long", "caption_too_long", "too big", "too large"];
-const BAD_ENTITIES: &[&str] =
-    &["can't parse entit", "can't parse message entit", "can't parse caption entit", "entity_", "entities"];
+const BAD_ENTITIES: &[&str] = &[
+    "can't parse entit",
+    "can't parse message entit",
+    "can't parse caption entit",
+    "entity_",
+    "entity beginning",
+    "entities",
+];
 const MESSAGE_GONE: &[&str] = &[
     "message to edit not found",
     "message can't be edited",
