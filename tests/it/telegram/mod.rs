@@ -1,5 +1,7 @@
 //! The Telegram channel from the outside.
 
+mod approvals;
+mod durable;
 mod emulator;
 mod path;
 mod rig;
