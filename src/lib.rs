@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod app;
 pub mod channels;
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod control;

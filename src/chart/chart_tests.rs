@@ -1,0 +1,1 @@
+//! Whole pictures, decoded and looked at.
