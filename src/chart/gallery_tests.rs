@@ -126,6 +126,11 @@ fn pictures_to_look_at() {
             let watch = Stopwatch::start();
             let bytes = png(&chart, Style::phone(theme), &zone).unwrap();
             let took = watch.elapsed();
+            let watch = Stopwatch::start();
+            let picked = super::lines::pick(&chart.series);
+            let steps: usize = picked.lines.iter().map(|line| line.stretches().count()).sum();
+            println!("picked {steps} in {:?}", watch.elapsed());
+
             let file = Path::new(&place).join(format!("{name}-{theme:?}.png").to_lowercase());
             println!("{} {} bytes, {took:?}", file.display(), bytes.len());
             std::fs::write(&file, &bytes).unwrap();

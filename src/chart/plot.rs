@@ -74,7 +74,7 @@ impl Plot<'_> {
             let label = self.font.cut(label, WIDTH / 3.0, LABEL);
             canvas.text(self.font, &label, (area.left - 6.0, y + LABEL * 0.35), Anchor::Right, ink);
         }
-        let baseline = area.bottom + LABEL * 1.2;
+        let baseline = area.bottom + LABEL * 1.45;
         let mut free = area.left - 4.0;
         for (at, label) in &axes.time_ticks {
             let x = area.x(axes.times.part(*at));
@@ -94,9 +94,8 @@ impl Plot<'_> {
         let area = self.chart.area;
         let x = |at: i64| area.x(axes.times.part(at));
         let spot = |(at, value): (i64, f64)| (x(at), area.y(axes.values.part(value)));
-        let stretch = |dots: &[(i64, f64)]| {
-            thin(dots, |at| (x(at) * 1.5) as i32).into_iter().map(spot).collect::<Vec<_>>()
-        };
+        let stretch =
+            |dots: &[(i64, f64)]| thin(dots, |at| x(at) as i64).into_iter().map(spot).collect::<Vec<_>>();
         self.chart.lines.iter().map(|line: &Line<'_>| line.stretches().map(stretch).collect()).collect()
     }
 
@@ -235,9 +234,10 @@ fn triangle((x, y): Spot, up: bool) -> Option<Path> {
     through(&[(x, base), (x + 8.0, base), (x + 4.0, tip)])
 }
 
-/// Of the places for a label, the one with the fewest spots of lines behind it: on the right if all are alike.
+/// Of the places for a label, the one with the fewest spots of lines behind it; the right one if they are alike.
 fn quietest(area: Area, rows: &[f32], (width, height): (f32, f32), lines: &[Vec<Vec<Spot>>]) -> Box4 {
-    let columns = [area.right - width, area.left + 2.0];
+    let (right, left) = (area.right - width, area.left + 2.0);
+    let columns = [right, left, (right + left) / 2.0];
     let places = rows.iter().filter(|y| **y >= area.top - height && **y + height <= area.bottom + 1.0);
     let boxes = places.flat_map(|y| columns.map(|x| (x, *y, x + width, y + height)));
     let crowd = |b: &Box4| {

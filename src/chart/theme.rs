@@ -2,6 +2,8 @@
 
 use tiny_skia::Color;
 
+use super::canvas::shade;
+
 /// Which chat background the picture is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Theme {
@@ -57,7 +59,8 @@ impl Theme {
     }
 }
 
+/// As a picture is written, so that a colour that is drawn is the one that is seen.
 fn rgb(hex: u32) -> Color {
-    let [_, r, g, b] = hex.to_be_bytes();
+    let [_, r, g, b] = hex.to_be_bytes().map(shade);
     Color::from_rgba8(r, g, b, 255)
 }

@@ -20,7 +20,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    pub(super) fn new(first: i64, last: i64) -> Self {
+    pub(super) fn new((first, last): (i64, i64)) -> Self {
         if last - first >= SHORTEST {
             return Self { first, last };
         }
