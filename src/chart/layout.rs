@@ -106,7 +106,7 @@ impl Axes {
         let least = figures().map(|[least, ..]| least).min_by(f64::total_cmp)?;
         let most = figures().map(|[_, most, _]| most).max_by(f64::total_cmp)?;
         let values = Values::new(least, most, chart.threshold, unit);
-        let rows = ((area.bottom - area.top) / 26.0).clamp(2.0, 6.0) as usize;
+        let rows = ((area.bottom - area.top) / 22.0).clamp(2.0, 6.0) as usize;
         let value_ticks = ticks((values.low, values.high), unit, rows);
 
         let times = Times::new(picked.times?);

@@ -80,7 +80,7 @@ impl Plot<'_> {
             let x = area.x(axes.times.part(*at));
             canvas.rule(x - RULE / 2.0, area.top, (RULE, area.bottom - area.top), self.colors.grid);
             let width = self.font.width(label, LABEL);
-            let left = (x - width / 2.0).min(area.right - width);
+            let left = (x - width / 2.0).min(WIDTH - 4.0 - width);
             if left >= free {
                 canvas.text(self.font, label, (left, baseline), Anchor::Left, ink);
                 free = left + width + 6.0;
@@ -147,7 +147,7 @@ impl Plot<'_> {
         }
         let (left, top, right, bottom) = quietest(area, &rows, size, lines);
         let mut veil = self.colors.background;
-        veil.set_alpha(0.75);
+        veil.set_alpha(0.85);
         if let Some(rect) = Rect::from_ltrb(left, top, right, bottom) {
             canvas.fill(&PathBuilder::from_rect(rect), veil);
         }
@@ -165,7 +165,8 @@ impl Plot<'_> {
         let room = WIDTH - 2.0 * MARGIN;
         let cell = (room - 16.0 * (legend.columns - 1) as f32) / legend.columns as f32;
         let widths = self.figure_widths(cell);
-        for (n, ((name, figures), color)) in legend.rows.iter().zip(&self.colors.lines).enumerate() {
+        let lines = self.chart.lines.iter().zip(&self.colors.lines);
+        for (n, ((name, figures), (line, color))) in legend.rows.iter().zip(lines).enumerate() {
             let left = MARGIN + (n % legend.columns) as f32 * (cell + 16.0);
             let baseline = legend.top + (n / legend.columns) as f32 * ROW + LEGEND * 1.2;
             canvas.rule(left, baseline - LEGEND * 0.45, (10.0, 3.0), *color);
@@ -174,7 +175,7 @@ impl Plot<'_> {
             let quiet = self.ink(LEGEND, self.colors.quiet, MEDIUM);
             // The last figure stands rightmost and always; the bounds have their columns if there is room.
             for (column, figure) in figures.iter().rev().enumerate().take(widths.len()) {
-                let ink = if column == 0 { strong } else { quiet };
+                let ink = if column == 0 && line.figures.is_some() { strong } else { quiet };
                 canvas.text(self.font, figure, (right, baseline), Anchor::Right, ink);
                 right -= widths.get(column).copied().unwrap_or(0.0) + 10.0;
             }
