@@ -84,9 +84,9 @@ impl<'a> Line<'a> {
         Self { name: &series.name, points, figures }
     }
 
-    /// The stretches without a gap: a gap is a pause of more than three usual steps.
-    pub(super) fn stretches(&self) -> impl Iterator<Item = &[Dot]> {
-        let longest = self.usual_step().map_or(i64::MAX, |step| step.saturating_mul(3));
+    /// The stretches without a gap: a gap is a pause of more than three usual steps, and long enough to be seen.
+    pub(super) fn stretches(&self, seen: i64) -> impl Iterator<Item = &[Dot]> {
+        let longest = self.usual_step().map_or(i64::MAX, |step| step.saturating_mul(3)).max(seen);
         self.points.chunk_by(move |a, b| b.0 - a.0 <= longest)
     }
 
@@ -183,9 +183,15 @@ mod tests {
         for (times, want) in table {
             let points: Vec<_> = times.iter().map(|t| (*t, 1.0)).collect();
             let all = [series(&points)];
-            let got: Vec<_> = pick(&all).lines[0].stretches().map(<[_]>::len).collect();
+            let got: Vec<_> = pick(&all).lines[0].stretches(0).map(<[_]>::len).collect();
             assert_eq!(got, want, "{times:?}");
         }
+        // Bursts of three: a hundred thousand gaps, if each of them could be seen.
+        let bursts: Vec<_> = (0..300_000).map(|n| (n / 3 * 60 + n % 3, 1.0)).collect();
+        let all = [series(&bursts)];
+        let line = &pick(&all).lines[0];
+        assert_eq!(line.stretches(0).count(), 100_000);
+        assert_eq!(line.stretches(60_000).count(), 1);
     }
 
     #[test]

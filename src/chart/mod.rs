@@ -70,7 +70,7 @@ pub enum ChartError {
 /// The chart as a PNG. Points may come in any order and with holes: values that are not numbers are skipped, a pause
 /// of more than three usual steps is a gap. Times are written in `zone`, the zone is named.
 ///
-/// Takes about 7 MB of memory while it draws a phone's size, and is CPU-bound: give a large chart to a blocking
+/// Takes about 12 MB of memory while it draws a phone's size, and is CPU-bound: give a large chart to a blocking
 /// thread.
 ///
 /// # Errors

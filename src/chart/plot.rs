@@ -94,9 +94,10 @@ impl Plot<'_> {
         let area = self.chart.area;
         let x = |at: i64| area.x(axes.times.part(at));
         let spot = |(at, value): (i64, f64)| (x(at), area.y(axes.values.part(value)));
+        let seen = ((axes.times.last - axes.times.first) as f32 / (area.right - area.left)) as i64;
         let stretch =
             |dots: &[(i64, f64)]| thin(dots, |at| x(at) as i64).into_iter().map(spot).collect::<Vec<_>>();
-        self.chart.lines.iter().map(|line: &Line<'_>| line.stretches().map(stretch).collect()).collect()
+        self.chart.lines.iter().map(|line: &Line<'_>| line.stretches(seen).map(stretch).collect()).collect()
     }
 
     fn lines(&self, canvas: &mut Canvas, axes: &Axes, lines: &[Vec<Vec<Spot>>]) {
