@@ -33,9 +33,9 @@ pub struct Style {
 }
 
 impl Style {
-    /// For a chat on a phone, sharp on its screen: 1080 × 720 pixels.
+    /// For a chat on a phone, sharp on its screen: 1080 × 810 pixels.
     pub const fn phone(theme: Theme) -> Self {
-        Self { theme, width: 1080, height: 720 }
+        Self { theme, width: 1080, height: 810 }
     }
 
     fn fits(self) -> bool {
@@ -87,5 +87,5 @@ pub fn png(chart: &Chart, style: Style, zone: &TimeZone) -> Result<Vec<u8>, Char
     let picked = lines::pick(&chart.series);
     let layout = layout::Layout::new(chart, &picked, &font, zone, canvas.height());
     plot::Plot { chart: &layout, font: &font, colors: &colors }.draw(&mut canvas);
-    canvas.png().ok_or(ChartError::Encode)
+    canvas.png().map_err(|_| ChartError::Encode)
 }
