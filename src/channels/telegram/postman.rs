@@ -17,7 +17,7 @@ use super::{
     press, render,
 };
 use crate::{
-    domain::{Block, Chart, Level},
+    domain::{Block, CardState, Chart, Level},
     policy,
     runtime::clock,
     store::{OpenReply, Posted, Progress, StoreError},
@@ -112,7 +112,7 @@ impl<'a> Delivery<'a> {
             Some(notes) => serde_json::from_value(notes.clone()).unwrap_or_default(),
             None => Notes::default(),
         };
-        let posts = posts(core, place, &reply).await?;
+        let posts = posts(core, place, &reply, &notes.sent).await?;
         Ok(Self { core, place, reply, posts, notes, over: false })
     }
 
@@ -239,8 +239,8 @@ fn fits_live(post: &Post) -> bool {
     post.card.is_none() && matches!(post.body, Body::Text(_))
 }
 
-/// What the reply looks like in this place now.
-async fn posts(core: &Core, place: Place, reply: &OpenReply) -> Result<Vec<Post>, StoreError> {
+/// What the reply looks like in this place now; `sent` are its messages that stand already.
+async fn posts(core: &Core, place: Place, reply: &OpenReply, sent: &[i32]) -> Result<Vec<Post>, StoreError> {
     let store = core.engine.store();
     let mut blocks = Vec::with_capacity(reply.blocks.len());
     for block in &reply.blocks {
@@ -251,7 +251,16 @@ async fn posts(core: &Core, place: Place, reply: &OpenReply) -> Result<Vec<Post>
         // A card is shown once in a place, as its approval stands now.
         let here = place_text(place);
         let posted = store.posted_of(card.id).await?;
-        if posted.iter().any(|p| p.place == here && p.shown != cards::MOVED) {
+        let here: Vec<_> = posted.iter().filter(|p| p.place == here).collect();
+        // One of this very reply keeps its place among the messages.
+        let ours = here.iter().any(|p| sent.iter().any(|message| i64::from(*message) == p.message));
+        if !ours && here.iter().any(|p| p.shown != cards::MOVED) {
+            if card.state == CardState::Pending {
+                let what = card.calls.join(", ");
+                let id: String = card.id.to_string().chars().take(8).collect();
+                let text = format!("Waiting: {what}. Its card ({id}) stands above.");
+                blocks.push(Block::notice(Level::Info, text));
+            }
             continue;
         }
         if let Some(approval) = store.approval_get(card.id).await? {
@@ -291,7 +300,7 @@ pub(super) async fn again(core: &Core, place: Place, id: i64) -> Result<bool, St
     if place_of(&reply.conversation) != Some(place) {
         return Ok(false);
     }
-    for post in posts(core, place, &reply).await? {
+    for post in posts(core, place, &reply, &[]).await? {
         if let Err(fault) = core.courier.send(place, Lane::Reply, post, Attempt::First).await {
             tracing::warn!(?fault, "a reply could not be shown again");
             return Ok(true);

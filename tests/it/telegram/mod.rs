@@ -1,6 +1,11 @@
 //! The Telegram channel from the outside.
 
 mod emulator;
+mod groups;
+mod inbound;
+mod menus;
 mod path;
+mod people;
 mod rig;
+mod shows;
 mod webhook;
