@@ -1,6 +1,7 @@
 //! The Telegram channel from the outside.
 
 mod emulator;
+mod faults;
 mod groups;
 mod inbound;
 mod menus;
