@@ -66,6 +66,8 @@ pub(super) struct Shared {
     commands: Mutex<BTreeMap<i64, Role>>,
     /// Wakes the postman.
     pub wake: Notify,
+    /// Wakes the keeper of cards.
+    pub card_posted: Notify,
 }
 
 const TAKEN_AT_MOST: usize = 1000;
@@ -97,7 +99,8 @@ impl Shared {
         vitals: Vitals,
     ) -> Self {
         let (lives, taken) = (Mutex::default(), Mutex::default());
-        let (commands, wake) = (Mutex::default(), Notify::new());
+        let commands = Mutex::default();
+        let (wake, card_posted) = (Notify::new(), Notify::new());
         Self {
             engine,
             api,
@@ -111,6 +114,7 @@ impl Shared {
             taken,
             commands,
             wake,
+            card_posted,
         }
     }
 

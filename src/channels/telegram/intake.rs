@@ -11,7 +11,7 @@ use teloxide::types::{AllowedUpdate, Update};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Place, Post, Rich, attach,
+    Place, Post, Rich, attach, cards,
     core::{CHANNEL, Core},
     courier::{Attempt, Lane},
     decode::{self, Attached, Event, Kind, Press, Said, Sender},
@@ -324,7 +324,11 @@ impl Intake {
         let actor = Actor { role, channel: ChannelKind::Telegram, origin: Origin::Button, person };
         let conversation =
             ConversationKey::in_chat(ChannelKind::Telegram, place.chat, place.thread, &actor.person);
-        let inbound = Inbound::new(conversation, actor, text);
+        if let (Some(approval), Some(message)) = (press::card_of(&press.data), press.message) {
+            cards::found(&self.core, place, message, approval).await;
+        }
+        let message = press.message.map(i64::from);
+        let inbound = Inbound { message, ..Inbound::new(conversation, actor, text) };
         Some(Taken { source: source(id), inbound, place, press: Some((by, press.query)) })
     }
 

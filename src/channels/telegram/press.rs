@@ -17,10 +17,12 @@ use super::{
     post::DATA_LIMIT,
     postman,
 };
-use crate::domain::{Block, CardState, Level, Outbound, Role, TurnStatus};
+use crate::domain::{ApprovalId, Block, CardState, Inbound, Level, Origin, Outbound, Role, TurnStatus};
 
 /// The data of the stop button.
 pub(super) const STOP: &str = "s";
+const APPROVE: &str = "/approve ";
+const DENY: &str = "/deny ";
 /// A press is answered by then, whatever it does; Telegram shows a running clock until it is.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2500);
 /// The longest text of an answer to a press, in characters.
@@ -79,14 +81,26 @@ pub(super) async fn meaning(core: &Core, data: &str) -> Meaning {
 fn plain_meaning(data: &str) -> Meaning {
     let (kind, rest) = data.split_once(':').unwrap_or((data, ""));
     match kind {
-        "a" => Meaning::Steer(format!("/approve {rest}")),
-        "d" => Meaning::Steer(format!("/deny {rest}")),
+        "a" => Meaning::Steer(format!("{APPROVE}{rest}")),
+        "d" => Meaning::Steer(format!("{DENY}{rest}")),
         STOP => Meaning::Steer("/stop".to_owned()),
         "t" if !rest.is_empty() => Meaning::Text(rest.to_owned()),
         "m" => Meaning::Menu(data.to_owned()),
         "r" => rest.parse().map_or(Meaning::Unknown, Meaning::Again),
         _ => Meaning::Unknown,
     }
+}
+
+/// The approval whose card has a button with this data.
+pub(super) fn card_of(data: &str) -> Option<ApprovalId> {
+    data.strip_prefix("a:").or_else(|| data.strip_prefix("d:"))?.parse().ok()
+}
+
+/// Whether the kept message was a press that decides or stops.
+pub(super) fn decides(inbound: &Inbound) -> bool {
+    let text = inbound.text.as_str();
+    inbound.actor.origin == Origin::Button
+        && (text.starts_with(APPROVE) || text.starts_with(DENY) || text == "/stop")
 }
 
 /// A decision is told by the answer to its press and by its card; what is left is evidence and what went wrong.
@@ -131,9 +145,9 @@ fn said(event: &Outbound) -> Option<(String, bool)> {
         Outbound::Block { content: Block::Card(card) } => match card.state {
             CardState::Executing => ("Confirmed: it runs now.".to_owned(), false),
             CardState::Denied => ("Denied: nothing runs.".to_owned(), false),
+            CardState::Failed => (format!("❌ {}", card.outcome.as_deref().unwrap_or("failed")), true),
             CardState::Pending
             | CardState::Done
-            | CardState::Failed
             | CardState::Unknown
             | CardState::Expired
             | CardState::Superseded => return None,

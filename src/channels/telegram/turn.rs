@@ -37,7 +37,8 @@ pub(super) fn begin(core: &Core, row: i64, inbound: Inbound, live: Option<i32>, 
         return tracing::error!(row, "a message is of no chat");
     };
     let reply_to = inbound.message.filter(|_| place.is_group()).and_then(|m| i32::try_from(m).ok());
-    let decides = press.as_ref().is_some_and(|(by, _)| *by == By::Press);
+    // One that a start takes up again has lost its press, but is told by its card all the same.
+    let decides = press.as_ref().map_or_else(|| press::decides(&inbound), |(by, _)| *by == By::Press);
     if !decides {
         core.courier.action(place);
     }
@@ -52,12 +53,19 @@ pub(super) fn begin(core: &Core, row: i64, inbound: Inbound, live: Option<i32>, 
         });
         return;
     }
-    answer(core, place, row, inbound, live, press.filter(|(by, _)| *by == By::Press).map(|(_, query)| query));
+    let query = press.filter(|(by, _)| *by == By::Press).map(|(_, query)| query);
+    let choose: Choose = if decides { press::without_toasts } else { |_, blocks| blocks };
+    answer(core, (place, row), inbound, live, (choose, query));
 }
 
-fn answer(core: &Core, place: Place, row: i64, inbound: Inbound, live: Arc<Live>, query: Option<String>) {
+fn answer(
+    core: &Core,
+    (place, row): (Place, i64),
+    inbound: Inbound,
+    live: Arc<Live>,
+    (choose, query): (Choose, Option<String>),
+) {
     let (to, events) = mpsc::channel(EVENTS);
-    let choose: Choose = if query.is_some() { press::without_toasts } else { |_, blocks| blocks };
     let sink = Sink::new(to, core.engine.redactor()).keeping(inbound.conversation.clone(), row, choose);
     let fetch = inbound.attached.is_some().then(|| fetch(core, place));
     let turn = core.engine.say_fetched(inbound, fetch, sink.clone());

@@ -1,5 +1,6 @@
 //! The Telegram channel from the outside.
 
+mod courier;
 mod emulator;
 mod faults;
 mod groups;

@@ -182,6 +182,7 @@ impl Phone {
             transcriber: Arc::new(NotSetUp),
             counters: self.counters.clone(),
             vitals: Default::default(),
+            resumed: Default::default(),
             webhook: None,
         });
         let stop = CancellationToken::new();
