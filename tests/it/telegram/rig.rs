@@ -17,11 +17,12 @@ use opsbot::{
     runtime::Counters,
     voice::NotSetUp,
 };
-use tokio::task::JoinHandle;
+use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     fake::{
+        self,
         model::{FakeModel, Say},
         telegram::{CallbackAnswer, FakeTelegram, Options, Shown, World as Seen},
     },
@@ -118,7 +119,7 @@ impl Line {
             edit_every: self.edit_every,
         };
         let counters = Counters::new(Timestamp::now());
-        let mut phone = Phone { world, telegram, timing, counters, running: None };
+        let mut phone = Phone { world, telegram, timing, counters, running: None, process: None };
         phone.connect().await;
         phone
     }
@@ -139,6 +140,16 @@ pub struct Phone {
     pub counters: Counters,
     timing: Timing,
     running: Option<Running>,
+    /// What the channel, its turns and its writes run on; a crash takes all of it away.
+    process: Option<Runtime>,
+}
+
+impl Drop for Phone {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.shutdown_background();
+        }
+    }
 }
 
 struct Running {
@@ -185,9 +196,15 @@ impl Phone {
             resumed: Default::default(),
             webhook: None,
         });
+        self.run(channel);
+    }
+
+    fn run(&mut self, channel: Arc<Telegram>) {
         let stop = CancellationToken::new();
         let (runs, token) = (channel.clone(), stop.clone());
-        let task = tokio::spawn(async move { runs.run(token).await });
+        let threads = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let process = self.process.get_or_insert_with(|| threads().unwrap());
+        let task = process.spawn(async move { runs.run(token).await });
         self.running = Some(Running { channel, stop, task });
     }
 
@@ -203,11 +220,17 @@ impl Phone {
         tokio::time::timeout(SOON, task).await.expect("the channel does not stop").unwrap().unwrap();
     }
 
-    /// Takes the channel and the engine away in the middle of whatever they do, as a kill would.
+    /// Ends the channel and runs it again in the same process, as its supervisor does.
+    pub async fn run_again(&mut self) {
+        let channel = self.running.as_ref().unwrap().channel.clone();
+        self.disconnect().await;
+        self.run(channel);
+    }
+
+    /// Takes the channel, all turns and all writes away in the middle of whatever they do, as a kill would.
     pub async fn crash(&mut self) {
-        let Running { task, .. } = self.running.take().unwrap();
-        task.abort();
-        task.await.ok();
+        self.running = None;
+        self.end_process().await;
         self.world.reopen().await;
     }
 
@@ -220,10 +243,18 @@ impl Phone {
         self.connect().await;
     }
 
+    /// Every task is dropped where it waits.
+    async fn end_process(&mut self) {
+        if let Some(process) = self.process.take() {
+            tokio::task::spawn_blocking(move || process.shutdown_timeout(SOON)).await.unwrap();
+        }
+    }
+
     /// A restart in good order, over the same store.
     pub async fn restart(&mut self) {
         self.disconnect().await;
         self.world.engine.drain(Duration::from_secs(4)).await;
+        self.end_process().await;
         self.world.reopen().await;
         self.connect().await;
     }
@@ -257,6 +288,32 @@ impl Phone {
         self.telegram.wait_for(|w| w.pending_updates() == 0, SOON).await;
     }
 
+    /// Waits for a card that asks in `chat`, the newest if there are several.
+    pub async fn card(&self, chat: i64) -> Shown {
+        let found = |w: &fake::telegram::World| {
+            let mut asking = w.from_bot(chat).filter(|m| !m.deleted && asks(m));
+            asking.next_back().cloned()
+        };
+        self.telegram.wait_some(found, SOON).await
+    }
+
+    /// Waits until the message `id` holds `part`, and gives it.
+    pub async fn becomes(&self, chat: i64, id: i32, part: &str) -> Shown {
+        let found = |w: &fake::telegram::World| {
+            w.message(chat, id).filter(|m| !m.deleted && m.text.contains(part)).cloned()
+        };
+        self.telegram.wait_some(found, SOON).await
+    }
+
+    /// `user` presses a button (by its label or data, there or not any more), and hears this.
+    pub async fn press(&self, chat: i64, user: i64, message: i32, button: &str) -> CallbackAnswer {
+        let press = match button.split_once(':') {
+            Some(("a" | "d", _)) => self.telegram.press_data(chat, user, message, button),
+            _ => self.telegram.press(chat, user, message, button),
+        };
+        self.answer(&press).await
+    }
+
     /// All visible messages of the bot in `chat`, oldest first.
     pub fn shown(&self, chat: i64) -> Vec<Shown> {
         self.telegram.look(|w| w.from_bot(chat).filter(|m| !m.deleted).cloned().collect())
@@ -284,6 +341,16 @@ impl Phone {
             panic!("it never becomes quiet.\n{}", self.telegram.transcript());
         }
     }
+}
+
+/// Whether it is a card with its buttons.
+pub fn asks(shown: &Shown) -> bool {
+    shown.keyboard.concat().iter().any(|b| b.data.as_deref().is_some_and(|d| d.starts_with("d:")))
+}
+
+/// The data of a card's button with this mark.
+pub fn data(card: &Shown, mark: &str) -> String {
+    card.keyboard.concat().into_iter().find(|b| b.label.starts_with(mark)).unwrap().data.unwrap()
 }
 
 /// Text or caption.
