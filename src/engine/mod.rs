@@ -34,6 +34,7 @@ pub use nearest::Directory;
 pub use pairing::PairAs;
 pub use people::KnownPeople;
 pub use registry::Registry;
+pub use say::Fetch;
 pub use session::Scope;
 pub use sink::{Choose, Sink, redact_block, redact_value};
 

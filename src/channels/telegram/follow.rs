@@ -136,7 +136,11 @@ impl Said {
     fn hear(&mut self, event: Outbound) {
         self.fresh = true;
         match event {
-            Outbound::Delta { text } => self.text.push_str(&text),
+            Outbound::Delta { text } => {
+                self.text.push_str(&text);
+                // Text that grows says more than a line about what goes on.
+                self.progress = None;
+            }
             Outbound::Retract => self.text.clear(),
             Outbound::Progress { text } => self.progress = Some(text),
             Outbound::Block { content } => {

@@ -173,7 +173,10 @@ impl Intake {
             if kind == "unreadable" || kind == "unknown" {
                 tracing::warn!(id, "an update of a kind that this build does not know was left out");
             }
-            taken.extend(self.event(id, event).await);
+            match event {
+                Event::Edited(said) if amended(&mut taken, &said) => {}
+                event => taken.extend(self.event(id, event).await),
+            }
         }
         if !taken.is_empty() {
             let messages: Vec<_> = taken.iter().map(|t| (t.source.clone(), t.inbound.clone())).collect();
@@ -272,14 +275,13 @@ impl Intake {
     async fn edited(&self, said: Said) {
         let row = self.core.row_of(said.place.chat, said.message);
         let amended = match row {
-            Some(row) => self.core.engine.amend(row, &said.text).await,
+            Some(row) => self.core.engine.amend(row, &said.text, quoted(&said)).await,
             None => Ok(false),
         };
         match amended {
             Ok(true) => {}
             Ok(false) => {
-                let text = "I had read that message before you edited it, and nothing runs again by an edit. \
-                            Send it as a new message.";
+                let text = "Nothing runs again by an edit. Send it as a new message.";
                 let post = Post { quiet: true, ..Post::text(Rich::plain(text)) };
                 let core = self.core.clone();
                 tokio::spawn(async move {
@@ -307,7 +309,7 @@ impl Intake {
                 let core = self.core.clone();
                 tokio::spawn(async move {
                     match other {
-                        press::Meaning::Menu => press::turn_page(&core, &press, role).await,
+                        press::Meaning::Menu(to) => press::turn_page(&core, &press, role, &to).await,
                         press::Meaning::Again(id) => press::again(&core, &press, id).await,
                         _ => {
                             let text = "This button is of an older version; ask again.";
@@ -367,9 +369,8 @@ fn said_by(id: u32, said: Said, (person, role): (PersonName, Role)) -> Taken {
     let actor = Actor { role, channel: ChannelKind::Telegram, origin: Origin::Typed, person };
     let conversation =
         ConversationKey::in_chat(ChannelKind::Telegram, place.chat, place.thread, &actor.person);
+    let quoted = quoted(&said);
     let mut text = said.text;
-    let quoted: Vec<_> =
-        said.quoted.iter().map(|q| Untrusted::new(&format!("{}:\n{}", q.source, q.text))).collect();
     let attached = said.attached.map(attachment);
     if text.trim().is_empty() && attached.is_none() && !quoted.is_empty() {
         text = "What do you make of this?".to_owned();
@@ -382,6 +383,20 @@ fn said_by(id: u32, said: Said, (person, role): (PersonName, Role)) -> Taken {
         ..Inbound::new(conversation, actor, text)
     };
     Taken { source: source(id), inbound, place, press: None }
+}
+
+/// Puts an edit into its message when both came together; false when the message is not among `taken`.
+fn amended(taken: &mut [Taken], edit: &Said) -> bool {
+    let same = |t: &&mut Taken| t.place == edit.place && t.inbound.message == Some(edit.message.into());
+    let Some(taken) = taken.iter_mut().find(same) else { return false };
+    taken.inbound.text.clone_from(&edit.text);
+    taken.inbound.quoted = quoted(edit);
+    true
+}
+
+/// What came in other people's words, each with where it comes from.
+fn quoted(said: &Said) -> Vec<Untrusted> {
+    said.quoted.iter().map(|q| Untrusted::new(&format!("{}:\n{}", q.source, q.text))).collect()
 }
 
 /// What can be fetched, or the sentence that says what would help instead.

@@ -41,7 +41,7 @@ use crate::{
     voice::Transcriber,
 };
 use api::Api;
-use core::{CHANNEL, Core, Shared};
+use core::{CHANNEL, Core, Shared, place_of};
 use courier::Courier;
 use decode::Me;
 use intake::Intake;
@@ -170,6 +170,9 @@ async fn resume(core: &Core) -> Result<(), StoreError> {
         };
         open.inbound.actor.role = role;
         let live = open.live.and_then(|live| live.parse().ok());
+        if let (Some(place), Some(message)) = (place_of(&open.inbound.conversation), open.inbound.message) {
+            core.row_is(place.chat, i32::try_from(message).unwrap_or_default(), open.id);
+        }
         turn::begin(core, open.id, open.inbound, live, None);
     }
     Ok(())
@@ -177,8 +180,8 @@ async fn resume(core: &Core) -> Result<(), StoreError> {
 
 /// Forgets old voice notes.
 async fn sweep(core: Core, stop: CancellationToken) {
-    while let Some((dir, _)) = &core.settings.voices {
-        if let Err(error) = attach::sweep(dir, clock::now()) {
+    while let Some((dir, lifetime)) = &core.settings.voices {
+        if let Err(error) = attach::sweep(dir, *lifetime, clock::now()) {
             tracing::warn!(%error, "old voice notes could not be removed");
         }
         tokio::select! {

@@ -9,11 +9,11 @@ use super::{
     attach::{self, Document},
     core::{Core, place_of},
     follow::Live,
-    postman, press,
+    menu, postman, press,
 };
 use crate::{
-    domain::{Attachment, Block, Inbound, Level, Untrusted},
-    engine::{Choose, Sink},
+    domain::{Attachment, Inbound, Origin, Untrusted},
+    engine::{Choose, Fetch, Sink},
     runtime::clock,
     store::TurnEnd,
     voice::Transcript,
@@ -43,27 +43,19 @@ pub(super) fn begin(core: &Core, row: i64, inbound: Inbound, live: Option<i32>, 
         core.courier.action(place);
     }
     let live = Live::new(place, row, reply_to, live);
-    if inbound.attached.is_some() {
-        let core = core.clone();
-        tokio::spawn(async move { fetch_and_answer(&core, place, row, inbound, live).await });
-        return;
-    }
-    if is_menu(&inbound) {
+    if let Some(page) = menu::page_for(&inbound.text, inbound.actor.role, core.engine.registry().specs())
+        && inbound.attached.is_none()
+    {
         let core = core.clone();
         tokio::spawn(async move {
-            press::open_menu(&core, place, inbound.actor.role).await;
-            end(&core, row, &inbound, &[]).await;
+            press::open_menu(&core, place, inbound.actor.role, &page, reply_to).await;
+            end(&core, row, &inbound).await;
         });
         return;
     }
     let query = press.filter(|(by, _)| *by == By::Press).map(|(_, query)| query);
     let choose: Choose = if decides { press::without_toasts } else { |_, blocks| blocks };
     answer(core, (place, row), inbound, live, (choose, query));
-}
-
-fn is_menu(inbound: &Inbound) -> bool {
-    let text = inbound.text.trim();
-    ["/menu", "/start"].iter().any(|c| text == *c || text.strip_prefix(c).is_some_and(|t| t.starts_with(' ')))
 }
 
 fn answer(
@@ -75,7 +67,8 @@ fn answer(
 ) {
     let (to, events) = mpsc::channel(EVENTS);
     let sink = Sink::new(to, core.engine.redactor()).keeping(inbound.conversation.clone(), row, choose);
-    let turn = core.engine.say(inbound, sink.clone());
+    let fetch = inbound.attached.is_some().then(|| fetch(core, place));
+    let turn = core.engine.say_fetched(inbound, fetch, sink.clone());
     core.live_begins(row, live.clone());
     let core = core.clone();
     tokio::spawn(async move {
@@ -103,35 +96,35 @@ fn answer(
     });
 }
 
-/// Fetches what is attached first; what cannot be fetched or read is said.
-async fn fetch_and_answer(core: &Core, place: Place, row: i64, mut inbound: Inbound, live: Arc<Live>) {
-    let Some(attached) = inbound.attached.take() else { return };
-    let read = if let Some(why) = attached.refused {
-        Err(why)
-    } else if attached.voice {
-        spoken(core, place, &inbound, &attached).await.map(|text| {
-            inbound.text = text;
-            inbound.actor.origin = crate::domain::Origin::Voice;
-        })
-    } else {
-        document(core, &attached).await.map(|Document { name, text }| {
+/// Brings what is attached into the message; what cannot be fetched or read is said.
+fn fetch(core: &Core, place: Place) -> Fetch {
+    let core = core.clone();
+    Box::new(move |mut inbound| {
+        Box::pin(async move {
+            let Some(attached) = inbound.attached.take() else { return Ok(inbound) };
+            if let Some(why) = attached.refused {
+                return Err(why);
+            }
+            if attached.voice {
+                inbound.text = spoken(&core, place, &inbound, &attached).await?;
+                inbound.actor.origin = Origin::Voice;
+                return Ok(inbound);
+            }
+            let Document { name, text } = document(&core, &attached).await?;
             inbound.quoted.push(Untrusted::new(&format!("{name}\n{}", text.as_str())));
             if inbound.text.trim().is_empty() {
                 inbound.text = format!("What stands out in the attached file {name}?");
             }
+            Ok(inbound)
         })
-    };
-    match read {
-        Ok(()) => answer(core, (place, row), inbound, live, (|_, blocks| blocks, None)),
-        Err(why) => end(core, row, &inbound, &[Block::notice(Level::Warning, why)]).await,
-    }
+    })
 }
 
-async fn end(core: &Core, row: i64, inbound: &Inbound, reply: &[Block]) {
-    let end = TurnEnd { inbox: Some(row), reply, ..TurnEnd::default() };
-    match core.engine.store().end_turn(&inbound.conversation, end, clock::now()).await {
-        Ok(()) => core.wake.notify_one(),
-        Err(error) => tracing::error!(%error, row, "a message's end could not be written down"),
+/// Ends a message that was answered by a menu.
+async fn end(core: &Core, row: i64, inbound: &Inbound) {
+    let end = TurnEnd { inbox: Some(row), ..TurnEnd::default() };
+    if let Err(error) = core.engine.store().end_turn(&inbound.conversation, end, clock::now()).await {
+        tracing::error!(%error, row, "a message's end could not be written down");
     }
 }
 

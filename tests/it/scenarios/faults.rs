@@ -11,9 +11,13 @@ use super::world::{Setup, World, actor, conversation, inbound};
 
 const PLACE: &str = "OPSBOT_TEST_TINY_DISK";
 
-/// A disk of 3 MB in a mount namespace of its own, in which this very binary runs the ignored test below.
 #[test]
 fn a_full_disk_is_told_runs_nothing_unwritten_and_passes() {
+    on_a_small_disk("scenarios::faults::on_a_tiny_disk");
+}
+
+/// Runs the ignored `test` in this very binary, with a disk of 3 MB in a mount namespace of its own ([`small_disk`]).
+pub fn on_a_small_disk(test: &str) {
     let dir = tempfile::tempdir().unwrap();
     let mount = r#"mount -t tmpfs -o size=3m tmpfs "$TINY""#;
     let apart = |script: &str| {
@@ -29,22 +33,28 @@ fn a_full_disk_is_told_runs_nothing_unwritten_and_passes() {
         eprintln!("skipped: no mount namespace for a small disk");
         return;
     }
-    let run =
-        format!("{mount} && exec \"$0\" --exact scenarios::faults::on_a_tiny_disk --ignored --nocapture");
+    let run = format!("{mount} && exec \"$0\" --exact {test} --ignored --nocapture");
     let out = apart(&run).unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success() && said.contains("1 passed"), "{said}");
 }
 
-struct Disk(PathBuf);
+/// The small disk, and a directory on it; none outside of [`on_a_small_disk`].
+pub fn small_disk() -> Option<(Disk, tempfile::TempDir)> {
+    let place = std::env::var_os(PLACE).map(PathBuf::from)?;
+    let dir = tempfile::tempdir_in(&place).unwrap();
+    Some((Disk(place), dir))
+}
+
+pub struct Disk(PathBuf);
 
 impl Disk {
-    fn fill(&self) {
+    pub fn fill(&self) {
         let mut file = std::fs::File::create(self.0.join("ballast")).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
-    fn free(&self) {
+    pub fn free(&self) {
         std::fs::remove_file(self.0.join("ballast")).unwrap();
     }
 }
@@ -52,9 +62,7 @@ impl Disk {
 #[tokio::test]
 #[ignore = "runs inside the test above"]
 async fn on_a_tiny_disk() {
-    let Some(place) = std::env::var_os(PLACE).map(PathBuf::from) else { return };
-    let disk = Disk(place.clone());
-    let dir = tempfile::tempdir_in(&place).unwrap();
+    let Some((disk, dir)) = small_disk() else { return };
     let mut world = World::start_in(dir, Setup { on_disk: true, ..Setup::default() }, None).await;
     let full = "the disk of the state directory is full";
 

@@ -4,7 +4,7 @@ mod approvals;
 mod basics;
 mod bytes;
 mod fallback;
-mod faults;
+pub mod faults;
 mod hostile;
 mod pairing;
 mod redaction;

@@ -24,7 +24,7 @@ use crate::{
     fake::{
         self,
         model::{FakeModel, Say},
-        telegram::{CallbackAnswer, FakeTelegram, Options, Shown},
+        telegram::{CallbackAnswer, FakeTelegram, Options, Shown, World as Seen},
     },
     scenarios::world::{Setup, World},
 };
@@ -56,6 +56,8 @@ pub struct Line {
     pub placeholder_after: Duration,
     pub poll_timeout: Duration,
     pub call_timeout: Duration,
+    /// The shortest time between two edits of a live message.
+    pub edit_every: Duration,
 }
 
 impl Default for Line {
@@ -78,6 +80,7 @@ impl Default for Line {
             placeholder_after: Duration::from_millis(800),
             poll_timeout: Duration::from_secs(2),
             call_timeout: Duration::from_secs(5),
+            edit_every: Duration::from_millis(100),
         }
     }
 }
@@ -93,19 +96,27 @@ impl Line {
     }
 
     pub async fn open(self, model: Option<FakeModel>) -> Phone {
+        self.open_in(tempfile::tempdir().unwrap(), model).await
+    }
+
+    /// With its state in `dir`.
+    pub async fn open_in(self, dir: tempfile::TempDir, model: Option<FakeModel>) -> Phone {
         let telegram = FakeTelegram::start(self.options.clone()).await;
         for (name, _, id) in PEOPLE {
             telegram.private(id, name);
         }
         telegram.private(STRANGER, "Mallory");
         telegram.supergroup(GROUP, "Ops", true);
-        let (setup, placeholder_after) = (self.setup, self.placeholder_after);
-        let world = World::start(setup, model).await;
+        let (mut setup, placeholder_after) = (self.setup, self.placeholder_after);
+        // As the daemon does: the token is one of the secrets.
+        setup.secrets.push(self.options.token);
+        let world = World::start_in(dir, setup, model).await;
         let timing = Timing {
             limits: self.limits,
             placeholder_after,
             poll_timeout: self.poll_timeout,
             call_timeout: self.call_timeout,
+            edit_every: self.edit_every,
         };
         let counters = Counters::new(Timestamp::now());
         let mut phone = Phone { world, telegram, timing, counters, running: None, process: None };
@@ -119,6 +130,7 @@ struct Timing {
     placeholder_after: Duration,
     poll_timeout: Duration,
     call_timeout: Duration,
+    edit_every: Duration,
 }
 
 /// The whole: an engine, its channel, and the emulated service.
@@ -155,7 +167,7 @@ impl Phone {
             voices: Some((self.world.dir().join("voice"), Duration::from_secs(3600))),
             max_download: 20 << 20,
             placeholder_after: self.timing.placeholder_after,
-            edit_every: Duration::from_millis(100),
+            edit_every: self.timing.edit_every,
             poll_timeout: self.timing.poll_timeout,
             retry: (Duration::from_millis(20), Duration::from_millis(200), Duration::from_millis(200)),
             look_every: Duration::from_millis(500),
@@ -229,6 +241,15 @@ impl Phone {
         }
     }
 
+    /// The channel breaks in the middle of whatever it does and is started again, as the supervisor does; the engine
+    /// and its turns live on.
+    pub async fn break_channel(&mut self) {
+        let Running { task, .. } = self.running.take().unwrap();
+        task.abort();
+        task.await.ok();
+        self.connect().await;
+    }
+
     /// A restart in good order, over the same store.
     pub async fn restart(&mut self) {
         self.disconnect().await;
@@ -273,6 +294,30 @@ impl Phone {
     pub async fn answered(&self, press: &str) -> CallbackAnswer {
         let found = |w: &fake::telegram::World| w.presses.iter().find(|p| p.id == press)?.answer.clone();
         self.telegram.wait_some(found, SOON).await
+    }
+
+    /// Waits for a visible message of the bot with this button.
+    pub async fn button(&self, chat: i64, label: &str) -> Shown {
+        let has = |m: &Shown| !m.deleted && m.keyboard.iter().flatten().any(|b| b.label == label);
+        self.telegram.wait_message(chat, has, SOON).await
+    }
+
+    /// `user` waits for this button and presses it; gives its message and what the press was answered with.
+    pub async fn tap(&self, chat: i64, user: i64, label: &str) -> (i32, CallbackAnswer) {
+        let message = self.button(chat, label).await.id;
+        let press = self.telegram.press(chat, user, message, label);
+        (message, self.answer(&press).await)
+    }
+
+    /// What the press was answered with.
+    pub async fn answer(&self, press: &str) -> CallbackAnswer {
+        let find = |w: &Seen| w.presses.iter().find(|p| p.id == press)?.answer.clone();
+        self.telegram.wait_some(find, SOON).await
+    }
+
+    /// Waits until the bot has taken in all that was sent to it.
+    pub async fn heard(&self) {
+        self.telegram.wait_for(|w| w.pending_updates() == 0, SOON).await;
     }
 
     /// All visible messages of the bot in `chat`, oldest first.
