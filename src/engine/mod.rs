@@ -8,6 +8,7 @@ pub mod session;
 
 mod approvals;
 mod audit;
+mod claim;
 mod gate;
 mod pairing;
 mod present;
@@ -17,7 +18,7 @@ mod steering;
 mod turn;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex},
     time::Duration,
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 pub use crate::store::StoreError;
+pub use claim::Claim;
 pub use commands::Command;
 pub use nearest::Directory;
 pub use pairing::PairAs;
@@ -116,6 +118,8 @@ struct Inner {
     tasks: TaskTracker,
     /// Kept messages whose turn has not begun.
     waiting: Mutex<BTreeMap<i64, Inbound>>,
+    /// Kept messages that somebody works on.
+    claimed: Mutex<BTreeSet<i64>>,
     changes: watch::Sender<u64>,
 }
 
@@ -137,6 +141,7 @@ impl Engine {
             sessions: Arc::default(),
             tasks: TaskTracker::new(),
             waiting: Mutex::default(),
+            claimed: Mutex::default(),
             changes: watch::Sender::new(0),
         }))
     }

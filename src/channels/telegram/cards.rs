@@ -8,11 +8,12 @@ use super::{
     Place, Post,
     core::{CHANNEL, Core, place_in, place_text},
     courier::{Lane, Undelivered},
+    decode::Press,
     places::Places,
     press,
 };
 use crate::{
-    domain::{Block, CardState},
+    domain::{ApprovalId, Block, CardState},
     policy::{self, Approval},
     runtime::clock,
     store::{Posted, StoreError, TurnEnd},
@@ -30,6 +31,26 @@ pub(super) fn shows(approval: &Approval) -> String {
     match (approval.state, &approval.first_approver) {
         (CardState::Pending, Some(_)) => "pending, first of two".to_owned(),
         (state, _) => state.word().to_owned(),
+    }
+}
+
+/// Follows the pressed card too, if it is a copy that nobody knew had arrived.
+pub(super) async fn adopt(core: &Core, press: &Press) {
+    let (Some(message), Some((_, id))) = (press.message, press.data.split_once(':')) else { return };
+    let Ok(approval) = id.parse::<ApprovalId>() else { return };
+    let (store, place, message) = (core.engine.store(), place_text(press.place), i64::from(message));
+    let known = async {
+        let all = store.posted_of(approval).await?;
+        if all.iter().any(|p| p.place == place && p.message == message)
+            || store.approval_get(approval).await?.is_none()
+        {
+            return Ok(());
+        }
+        let posted = Posted { place, message, approval, shown: EXECUTING.to_owned() };
+        store.posted_put(&posted, clock::now()).await
+    };
+    if let Err(error) = known.await {
+        tracing::error!(%error, "a copy of a card could not be noted");
     }
 }
 

@@ -12,8 +12,8 @@ use super::{
     postman, press,
 };
 use crate::{
-    domain::{Attachment, Block, Inbound, Level, Untrusted},
-    engine::{Choose, Sink},
+    domain::{Attachment, Block, ConversationKey, Inbound, Level, Untrusted},
+    engine::{Choose, Claim, Sink, StoreError},
     runtime::clock,
     store::TurnEnd,
     voice::Transcript,
@@ -36,6 +36,7 @@ pub(super) fn begin(core: &Core, row: i64, inbound: Inbound, live: Option<i32>, 
     let Some(place) = place_of(&inbound.conversation) else {
         return tracing::error!(row, "a message is of no chat");
     };
+    let Some(claim) = core.engine.claim(row) else { return };
     let reply_to = inbound.message.filter(|_| place.is_group()).and_then(|m| i32::try_from(m).ok());
     let decides = press.as_ref().is_some_and(|(by, _)| *by == By::Press);
     if !decides {
@@ -44,7 +45,7 @@ pub(super) fn begin(core: &Core, row: i64, inbound: Inbound, live: Option<i32>, 
     let live = Live::new(place, row, reply_to, live);
     if inbound.attached.is_some() {
         let core = core.clone();
-        tokio::spawn(async move { fetch_and_answer(&core, place, row, inbound, live).await });
+        tokio::spawn(async move { fetch_and_answer(&core, (place, claim), row, inbound, live).await });
         return;
     }
     if is_menu(&inbound) {
@@ -52,10 +53,12 @@ pub(super) fn begin(core: &Core, row: i64, inbound: Inbound, live: Option<i32>, 
         tokio::spawn(async move {
             press::open_menu(&core, place, inbound.actor.role).await;
             end(&core, row, &inbound, &[]).await;
+            drop(claim);
         });
         return;
     }
-    answer(core, place, row, inbound, live, press.filter(|(by, _)| *by == By::Press).map(|(_, query)| query));
+    let query = press.filter(|(by, _)| *by == By::Press).map(|(_, query)| query);
+    answer(core, (place, claim), row, inbound, live, query);
 }
 
 fn is_menu(inbound: &Inbound) -> bool {
@@ -63,7 +66,15 @@ fn is_menu(inbound: &Inbound) -> bool {
     ["/menu", "/start"].iter().any(|c| text == *c || text.strip_prefix(c).is_some_and(|t| t.starts_with(' ')))
 }
 
-fn answer(core: &Core, place: Place, row: i64, inbound: Inbound, live: Arc<Live>, query: Option<String>) {
+fn answer(
+    core: &Core,
+    (place, claim): (Place, Claim),
+    row: i64,
+    inbound: Inbound,
+    live: Arc<Live>,
+    query: Option<String>,
+) {
+    let conversation = inbound.conversation.clone();
     let (to, events) = mpsc::channel(EVENTS);
     let choose: Choose = if query.is_some() { press::without_toasts } else { |_, blocks| blocks };
     let sink = Sink::new(to, core.engine.redactor()).keeping(inbound.conversation.clone(), row, choose);
@@ -82,7 +93,8 @@ fn answer(core: &Core, place: Place, row: i64, inbound: Inbound, live: Arc<Live>
         };
         let (status, ()) = tokio::join!(turn, watch);
         let left = sink.left_over();
-        if !left.is_empty() {
+        let stored = left.is_empty();
+        if !stored {
             postman::push(&core, place, left).await;
         }
         if !sink.has_kept() {
@@ -91,12 +103,33 @@ fn answer(core: &Core, place: Place, row: i64, inbound: Inbound, live: Arc<Live>
             }
             core.live_ends(row);
         }
+        if !stored {
+            end_later(&core, row, &conversation).await;
+        }
+        drop(claim);
         tracing::debug!(row, ?status, "a message was answered");
     });
 }
 
+/// Ends the row of a message whose answer was shown without being stored, as soon as the store works again.
+async fn end_later(core: &Core, row: i64, conversation: &ConversationKey) {
+    let end = || TurnEnd { inbox: Some(row), ..TurnEnd::default() };
+    while let Err(error) = core.engine.store().end_turn(conversation, end(), clock::now()).await {
+        if error == StoreError::Closed {
+            return tracing::error!(row, "a message that was answered counts as open, and is answered again");
+        }
+        tokio::time::sleep(core.settings.look_every).await;
+    }
+}
+
 /// Fetches what is attached first; what cannot be fetched or read is said.
-async fn fetch_and_answer(core: &Core, place: Place, row: i64, mut inbound: Inbound, live: Arc<Live>) {
+async fn fetch_and_answer(
+    core: &Core,
+    (place, claim): (Place, Claim),
+    row: i64,
+    mut inbound: Inbound,
+    live: Arc<Live>,
+) {
     let Some(attached) = inbound.attached.take() else { return };
     let read = if let Some(why) = attached.refused {
         Err(why)
@@ -114,7 +147,7 @@ async fn fetch_and_answer(core: &Core, place: Place, row: i64, mut inbound: Inbo
         })
     };
     match read {
-        Ok(()) => answer(core, place, row, inbound, live, None),
+        Ok(()) => answer(core, (place, claim), row, inbound, live, None),
         Err(why) => end(core, row, &inbound, &[Block::notice(Level::Warning, why)]).await,
     }
 }
