@@ -62,6 +62,7 @@ pub(super) fn channel(config: &Config, app: &App) -> Result<Option<Channel>, Fai
         transcriber: Arc::new(NotSetUp),
         counters: app.counters.clone(),
         vitals: Default::default(),
+        resumed: Default::default(),
         webhook: telegram.webhook.as_ref().map(|hook| Hook {
             url: hook.url.clone(),
             listen: hook.listen,

@@ -31,7 +31,7 @@ pub(super) fn ticks((low, high): (f64, f64), unit: &str, most: usize) -> Vec<(f6
 /// The smallest round step that is not below `least`.
 fn step(least: f64, binary: bool) -> f64 {
     let ten = 10_f64.powf(least.log10().floor());
-    let decimal = [1.0, 2.0, 5.0, 10.0].map(|n| n * ten).into_iter().find(|s| *s >= least * 0.999_999);
+    let decimal = [1.0, 2.0, 2.5, 5.0, 10.0].map(|n| n * ten).into_iter().find(|s| *s >= least * 0.999_999);
     let halves = (-2..=9).map(|n| 2_f64.powi(n)).find(|s| *s >= least);
     let halves = halves.filter(|_| binary && least > 0.1);
     halves.or(decimal).unwrap_or(ten * 10.0)

@@ -1,5 +1,5 @@
 //! Pictures to look at, each at full size and as a phone shows it: `CHART_GALLERY=<directory> cargo nextest run
-//! --run-ignored all -E 'test(chart::gallery)' --no-capture`.
+//! --run-ignored all -E 'test(chart::gallery)'`.
 
 use std::path::Path;
 
@@ -120,6 +120,7 @@ fn gallery() -> Vec<(&'static str, Chart)> {
 fn pictures_to_look_at() {
     let place = std::env::var("CHART_GALLERY").expect("CHART_GALLERY names a directory");
     let berlin = TimeZone::get("Europe/Berlin").unwrap();
+    let mut report = String::new();
     for (name, chart) in gallery() {
         let zone = if name == "week" { berlin.clone() } else { TimeZone::UTC };
         for theme in [Theme::Dark, Theme::Light] {
@@ -127,12 +128,13 @@ fn pictures_to_look_at() {
             let bytes = png(&chart, Style::phone(theme), &zone).unwrap();
             let took = watch.elapsed();
             let file = Path::new(&place).join(format!("{name}-{theme:?}.png").to_lowercase());
-            println!("{} {} bytes, {took:?}", file.display(), bytes.len());
+            report.push_str(&format!("{}: {} bytes in {took:?}\n", file.display(), bytes.len()));
             std::fs::write(&file, &bytes).unwrap();
             let small = third(&Pixmap::decode_png(&bytes).unwrap());
             small.save_png(file.with_extension("360.png")).unwrap();
         }
     }
+    std::fs::write(Path::new(&place).join("times.txt"), report).unwrap();
 }
 
 /// A third as wide and high: the mean of three by three pixels.

@@ -20,7 +20,7 @@ pub(super) const LEGEND: f32 = 12.0;
 /// One row of the legend.
 pub(super) const ROW: f32 = 16.5;
 const HEAD: f32 = 34.0;
-const FOOT: f32 = 18.0;
+const FOOT: f32 = 22.0;
 /// Lines get less than this only when the picture is too low for anything else.
 const LOWEST_PLOT: f32 = 72.0;
 /// Up to so many lines have a row each, with their bounds; more share rows.
@@ -88,7 +88,7 @@ impl<'a> Layout<'a> {
         let legend = Legend::new(picked, &unit, font, height);
         let bottom = legend.top - FOOT;
         let mut area = Area { left: MARGIN, top: HEAD, right: WIDTH - MARGIN, bottom };
-        let axes = Axes::new(chart, &picked.lines, (&unit, font, zone), &mut area);
+        let axes = Axes::new(chart, picked, (&unit, font, zone), &mut area);
         let title = font.cut(&font.line(&chart.title), WIDTH - 2.0 * MARGIN, TITLE);
         Self { title, unit, lines: &picked.lines, area, axes, legend }
     }
@@ -98,20 +98,18 @@ impl Axes {
     /// Makes room in `area` for the labels on its left.
     fn new(
         chart: &Chart,
-        lines: &[Line<'_>],
+        picked: &Picked<'_>,
         (unit, font, zone): (&str, &Font, &TimeZone),
         area: &mut Area,
     ) -> Option<Self> {
-        let figures = || lines.iter().filter_map(Line::figures);
+        let figures = || picked.lines.iter().filter_map(|line| line.figures);
         let least = figures().map(|[least, ..]| least).min_by(f64::total_cmp)?;
         let most = figures().map(|[_, most, _]| most).max_by(f64::total_cmp)?;
         let values = Values::new(least, most, chart.threshold, unit);
-        let rows = ((area.bottom - area.top) / 28.0).clamp(2.0, 6.0) as usize;
+        let rows = ((area.bottom - area.top) / 22.0).clamp(2.0, 6.0) as usize;
         let value_ticks = ticks((values.low, values.high), unit, rows);
 
-        // Times without a number count too: what is missing there is to be seen.
-        let all = || chart.series.iter().flat_map(|s| s.points.iter().map(|(at, _)| at.as_millisecond()));
-        let times = Times::new(all().min()?, all().max()?);
+        let times = Times::new(picked.times?);
         let end = Timestamp::from_millisecond(times.last).unwrap_or_default();
         let zone_name = font.line(zone.to_offset_info(end).abbreviation());
         let zone_name = font.cut(&zone_name, 44.0, LABEL);
@@ -120,7 +118,7 @@ impl Axes {
         let widest = labels.map(|label| font.width(label, LABEL)).fold(0.0, f32::max);
         area.left = MARGIN + widest.min(WIDTH / 3.0) + 6.0;
         let width = area.right - area.left;
-        let room = |label: &str| f64::from(width / (font.width(label, LABEL) + 14.0));
+        let room = |label: &str| f64::from(width / (font.width(label, LABEL) + 8.0));
         let time_ticks = times.ticks(zone, room);
         Some(Self { values, value_ticks, times, time_ticks, zone: zone_name })
     }
@@ -130,7 +128,7 @@ impl Legend {
     fn new(picked: &Picked<'_>, unit: &str, font: &Font, height: f32) -> Self {
         let columns = if picked.lines.len() <= OWN_ROW { 1 } else { 2 };
         let words = |line: &Line<'_>| {
-            let figures = match line.figures() {
+            let figures = match line.figures {
                 None => vec!["no data".to_owned()],
                 Some([least, most, last]) if columns == 1 => vec![
                     format!("min {}", figure(least, unit)),

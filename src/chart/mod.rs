@@ -33,9 +33,9 @@ pub struct Style {
 }
 
 impl Style {
-    /// For a chat on a phone, sharp on its screen: 1080 × 720 pixels.
+    /// For a chat on a phone, sharp on its screen: 1080 × 810 pixels.
     pub const fn phone(theme: Theme) -> Self {
-        Self { theme, width: 1080, height: 720 }
+        Self { theme, width: 1080, height: 810 }
     }
 
     fn fits(self) -> bool {
@@ -70,7 +70,7 @@ pub enum ChartError {
 /// The chart as a PNG. Points may come in any order and with holes: values that are not numbers are skipped, a pause
 /// of more than three usual steps is a gap. Times are written in `zone`, the zone is named.
 ///
-/// Takes about 7 MB of memory while it draws a phone's size, and is CPU-bound: give a large chart to a blocking
+/// Takes about 12 MB of memory while it draws a phone's size, and is CPU-bound: give a large chart to a blocking
 /// thread.
 ///
 /// # Errors
@@ -87,5 +87,5 @@ pub fn png(chart: &Chart, style: Style, zone: &TimeZone) -> Result<Vec<u8>, Char
     let picked = lines::pick(&chart.series);
     let layout = layout::Layout::new(chart, &picked, &font, zone, canvas.height());
     plot::Plot { chart: &layout, font: &font, colors: &colors }.draw(&mut canvas);
-    canvas.png().ok_or(ChartError::Encode)
+    canvas.png().map_err(|_| ChartError::Encode)
 }

@@ -74,13 +74,13 @@ impl Plot<'_> {
             let label = self.font.cut(label, WIDTH / 3.0, LABEL);
             canvas.text(self.font, &label, (area.left - 6.0, y + LABEL * 0.35), Anchor::Right, ink);
         }
-        let baseline = area.bottom + LABEL * 1.2;
+        let baseline = area.bottom + LABEL * 1.45;
         let mut free = area.left - 4.0;
         for (at, label) in &axes.time_ticks {
             let x = area.x(axes.times.part(*at));
             canvas.rule(x - RULE / 2.0, area.top, (RULE, area.bottom - area.top), self.colors.grid);
             let width = self.font.width(label, LABEL);
-            let left = (x - width / 2.0).min(area.right - width);
+            let left = (x - width / 2.0).min(WIDTH - 4.0 - width);
             if left >= free {
                 canvas.text(self.font, label, (left, baseline), Anchor::Left, ink);
                 free = left + width + 6.0;
@@ -94,10 +94,10 @@ impl Plot<'_> {
         let area = self.chart.area;
         let x = |at: i64| area.x(axes.times.part(at));
         let spot = |(at, value): (i64, f64)| (x(at), area.y(axes.values.part(value)));
-        let stretch = |dots: &[(i64, f64)]| {
-            thin(dots, |at| (x(at) * 1.5) as i32).into_iter().map(spot).collect::<Vec<_>>()
-        };
-        self.chart.lines.iter().map(|line: &Line<'_>| line.stretches().map(stretch).collect()).collect()
+        let seen = ((axes.times.last - axes.times.first) as f32 / (area.right - area.left)) as i64;
+        let stretch =
+            |dots: &[(i64, f64)]| thin(dots, |at| x(at) as i64).into_iter().map(spot).collect::<Vec<_>>();
+        self.chart.lines.iter().map(|line: &Line<'_>| line.stretches(seen).map(stretch).collect()).collect()
     }
 
     fn lines(&self, canvas: &mut Canvas, axes: &Axes, lines: &[Vec<Vec<Spot>>]) {
@@ -148,7 +148,7 @@ impl Plot<'_> {
         }
         let (left, top, right, bottom) = quietest(area, &rows, size, lines);
         let mut veil = self.colors.background;
-        veil.set_alpha(0.75);
+        veil.set_alpha(0.85);
         if let Some(rect) = Rect::from_ltrb(left, top, right, bottom) {
             canvas.fill(&PathBuilder::from_rect(rect), veil);
         }
@@ -166,7 +166,8 @@ impl Plot<'_> {
         let room = WIDTH - 2.0 * MARGIN;
         let cell = (room - 16.0 * (legend.columns - 1) as f32) / legend.columns as f32;
         let widths = self.figure_widths(cell);
-        for (n, ((name, figures), color)) in legend.rows.iter().zip(&self.colors.lines).enumerate() {
+        let lines = self.chart.lines.iter().zip(&self.colors.lines);
+        for (n, ((name, figures), (line, color))) in legend.rows.iter().zip(lines).enumerate() {
             let left = MARGIN + (n % legend.columns) as f32 * (cell + 16.0);
             let baseline = legend.top + (n / legend.columns) as f32 * ROW + LEGEND * 1.2;
             canvas.rule(left, baseline - LEGEND * 0.45, (10.0, 3.0), *color);
@@ -175,7 +176,7 @@ impl Plot<'_> {
             let quiet = self.ink(LEGEND, self.colors.quiet, MEDIUM);
             // The last figure stands rightmost and always; the bounds have their columns if there is room.
             for (column, figure) in figures.iter().rev().enumerate().take(widths.len()) {
-                let ink = if column == 0 { strong } else { quiet };
+                let ink = if column == 0 && line.figures.is_some() { strong } else { quiet };
                 canvas.text(self.font, figure, (right, baseline), Anchor::Right, ink);
                 right -= widths.get(column).copied().unwrap_or(0.0) + 10.0;
             }
@@ -235,9 +236,10 @@ fn triangle((x, y): Spot, up: bool) -> Option<Path> {
     through(&[(x, base), (x + 8.0, base), (x + 4.0, tip)])
 }
 
-/// Of the places for a label, the one with the fewest spots of lines behind it: on the right if all are alike.
+/// Of the places for a label, the one with the fewest spots of lines behind it; the right one if they are alike.
 fn quietest(area: Area, rows: &[f32], (width, height): (f32, f32), lines: &[Vec<Vec<Spot>>]) -> Box4 {
-    let columns = [area.right - width, area.left + 2.0];
+    let (right, left) = (area.right - width, area.left + 2.0);
+    let columns = [right, left, (right + left) / 2.0];
     let places = rows.iter().filter(|y| **y >= area.top - height && **y + height <= area.bottom + 1.0);
     let boxes = places.flat_map(|y| columns.map(|x| (x, *y, x + width, y + height)));
     let crowd = |b: &Box4| {

@@ -20,7 +20,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    pub(super) fn new(first: i64, last: i64) -> Self {
+    pub(super) fn new((first, last): (i64, i64)) -> Self {
         if last - first >= SHORTEST {
             return Self { first, last };
         }
@@ -171,5 +171,87 @@ impl Step {
             Self::Months(n) => at.checked_add(n.months()),
         }
         .ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    fn labels(first: &str, last: &str, zone: &str, room: f64) -> Vec<String> {
+        let zone = TimeZone::get(zone).unwrap();
+        let ticks = Times::new((ms(first), ms(last))).ticks(&zone, |_| room);
+        ticks.into_iter().map(|(_, label)| label).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_times_of_the_zone() {
+        let table: [(&str, &str, &str, &[&str]); 9] = [
+            (
+                "2026-11-21T08:00:05Z",
+                "2026-11-21T08:01:00Z",
+                "UTC",
+                &["08:00:15", "08:00:30", "08:00:45", "08:01:00"],
+            ),
+            ("2026-11-21T08:07:00Z", "2026-11-21T09:07:00Z", "UTC", &["08:15", "08:30", "08:45", "09:00"]),
+            ("2026-11-21T20:00:00Z", "2026-11-22T02:00:00Z", "UTC", &["20:00", "22:00", "22 Nov", "02:00"]),
+            ("2026-11-21T20:00:00Z", "2026-11-22T02:00:00Z", "Europe/Berlin", &["22:00", "22 Nov", "02:00"]),
+            // Half an hour off.
+            (
+                "2026-11-21T08:00:00Z",
+                "2026-11-21T12:00:00Z",
+                "Asia/Kolkata",
+                &["14:00", "15:00", "16:00", "17:00"],
+            ),
+            ("2026-11-21T08:00:00Z", "2026-11-28T08:00:00Z", "UTC", &["23 Nov", "25 Nov", "27 Nov"]),
+            (
+                "2026-11-01T08:00:00Z",
+                "2026-11-30T08:00:00Z",
+                "UTC",
+                &["2 Nov", "9 Nov", "16 Nov", "23 Nov", "30 Nov"],
+            ),
+            ("2026-06-11T08:00:00Z", "2026-11-21T08:00:00Z", "UTC", &["Jul 2026", "Sep 2026", "Nov 2026"]),
+            ("1970-01-01T00:00:00Z", "2026-11-21T08:00:00Z", "UTC", &["1980", "2000", "2020"]),
+        ];
+        for (first, last, zone, want) in table {
+            assert_eq!(labels(first, last, zone, 5.0), want, "{first} to {last} in {zone}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_clock_neither_doubles_nor_loses_ticks() {
+        let hours = |first, last| labels(first, last, "Europe/Berlin", 9.0);
+        // 01:59 is followed by 03:00.
+        assert_eq!(
+            hours("2026-03-29T00:00:00Z", "2026-03-29T03:00:00Z"),
+            ["01:00", "01:30", "03:00", "03:30", "04:00", "04:30", "05:00"]
+        );
+        // 02:00 to 02:59 comes twice: the first one is marked.
+        assert_eq!(
+            hours("2026-10-25T00:00:00Z", "2026-10-25T03:00:00Z"),
+            ["02:00", "02:30", "03:00", "03:30", "04:00"]
+        );
+    }
+
+    #[test]
+    fn short_and_endless_stretches_have_few_ticks() {
+        let at = ms("2026-11-21T08:00:00Z");
+        let moment = Times::new((at, at));
+        assert_eq!((moment.part(at), moment.last - moment.first), (0.5, WIDENED));
+        let (min, max) = (Timestamp::MIN.as_millisecond(), Timestamp::MAX.as_millisecond());
+        for (first, last) in [(min, max), (min, min), (max, max), (min, at), (at, max)] {
+            let times = Times::new((first, last));
+            for zone in [TimeZone::UTC, TimeZone::get("Pacific/Apia").unwrap()] {
+                for room in [0.0, 1.0, 6.0, 20.0] {
+                    let ticks = times.ticks(&zone, |_| room);
+                    assert!(ticks.len() <= 21, "{ticks:?}");
+                    assert!(ticks.iter().all(|(at, _)| (0.0..=1.0).contains(&times.part(*at))));
+                }
+            }
+        }
     }
 }

@@ -4,6 +4,10 @@
 const SQUASHED: f64 = 0.2;
 /// Air above and below the data, as a part of the height.
 const AIR: f64 = 0.08;
+/// Air beside a threshold's name at the edge, so that it hides no line.
+const AIR_FOR_NAME: f64 = 0.2;
+/// Data that stays within this part of its largest value is looked at closely.
+const CLOSE: f64 = 0.75;
 /// Changes smaller than this part of the value are none.
 const FLAT: f64 = 1e-6;
 /// Values are held within this, so that no sum of two overflows.
@@ -40,7 +44,7 @@ impl Values {
     pub(super) fn new(least: f64, most: f64, threshold: Option<f64>, unit: &str) -> Self {
         let flat = most - least <= FLAT * least.abs().max(most.abs());
         let zero = (least.min(0.0), most.max(0.0));
-        let near = if flat || least <= most / 2.0 && most >= least / 2.0 { zero } else { (least, most) };
+        let near = if flat || least <= most * CLOSE && most >= least * CLOSE { zero } else { (least, most) };
         let limit = threshold.and_then(drawable);
         let with = |(low, high): (f64, f64), limit: f64| {
             let all = (low.min(limit), high.max(limit));
@@ -54,7 +58,7 @@ impl Values {
                 None => (near, Some(Threshold::Below(limit))),
             },
         };
-        let (low, high) = airy(range, unit);
+        let (low, high) = airy(range, threshold, unit);
         Self { low, high, threshold }
     }
 
@@ -64,14 +68,19 @@ impl Values {
     }
 }
 
-fn airy((low, high): (f64, f64), unit: &str) -> (f64, f64) {
+fn airy((low, high): (f64, f64), threshold: Option<Threshold>, unit: &str) -> (f64, f64) {
     if high - low <= FLAT * low.abs().max(high.abs()) {
         return (low.min(0.0), if low < 0.0 { 0.0 } else { 1.0 });
     }
-    let air = (high - low) * AIR;
-    let below = if low == 0.0 { 0.0 } else { low - air };
-    let above = if high == 0.0 { 0.0 } else { high + air };
-    // Neither less than nothing nor more than all where there is no such thing.
+    let air = |named| (high - low) * if named { AIR_FOR_NAME } else { AIR };
+    let (named_below, named_above) = match threshold {
+        Some(Threshold::Below(_)) => (true, false),
+        Some(Threshold::Above(_)) => (false, true),
+        _ => (false, false),
+    };
+    // Zero is an edge by itself, and so is all of a percentage.
+    let below = if low == 0.0 && !named_below { 0.0 } else { low - air(named_below) };
+    let above = if high == 0.0 && !named_above { 0.0 } else { high + air(named_above) };
     let below = if low > 0.0 { below.max(0.0) } else { below };
     let above = if unit == "%" && high <= 100.0 { above.min(100.0) } else { above };
     (below, above)
@@ -88,8 +97,8 @@ mod tests {
             (10.0, 90.0, None, "", 0.0, 97.2, None),
             (10.0, 90.0, Some(80.0), "", 0.0, 97.2, Some(Threshold::At(80.0))),
             (2.0, 50.0, Some(100.0), "", 0.0, 108.0, Some(Threshold::At(100.0))),
-            (2.0, 5.0, Some(100.0), "", 0.0, 5.4, Some(Threshold::Above(100.0))),
-            (40.0, 95.0, Some(-900.0), "", 0.0, 102.6, Some(Threshold::Below(-900.0))),
+            (2.0, 5.0, Some(100.0), "", 0.0, 6.0, Some(Threshold::Above(100.0))),
+            (40.0, 95.0, Some(-900.0), "", -19.0, 102.6, Some(Threshold::Below(-900.0))),
             // Moves little: a closer look, unless the threshold is to be seen.
             (100.0, 110.0, None, "", 99.2, 110.8, None),
             (100.0, 110.0, Some(120.0), "", 98.4, 121.6, Some(Threshold::At(120.0))),
@@ -100,6 +109,8 @@ mod tests {
             (0.0, 0.0, None, "", 0.0, 1.0, None),
             (-4.0, -4.0, None, "", -4.32, 0.0, None),
             (0.0, 0.0, Some(80.0), "", 0.0, 1.0, Some(Threshold::Above(80.0))),
+            (81.0, 100.0, None, "%", 79.48, 100.0, None),
+            (70.0, 100.0, None, "", 0.0, 108.0, None),
             // Both signs, and percent.
             (-10.0, 10.0, None, "", -11.6, 11.6, None),
             (3.0, 99.0, Some(90.0), "%", 0.0, 100.0, Some(Threshold::At(90.0))),

@@ -1,5 +1,7 @@
 //! Cards: asking, deciding exactly once, running what was approved and telling the true outcome.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -10,14 +12,14 @@ use crate::{
     agent::{Remembered, RowKind, port::Message, step},
     domain::{
         Actor, ApprovalId, AuditEntry, AuditKind, Block, CardState, ConversationKey, Level, Outbound,
-        Outcome, ResolvedCall, ToolError, TurnStatus, tool::hex,
+        Outcome, PersonName, ResolvedCall, ToolError, TurnStatus, tool::hex,
     },
     policy::{
         self, Approval, Permit, Verdict,
         approval::{Ask, Ruling, Verb},
     },
     runtime::clock,
-    store::{Finish, NewHistory, StoreError, TurnEnd},
+    store::{Decided, Finish, NewHistory, StoreError},
 };
 
 /// How an approved write ended.
@@ -103,10 +105,12 @@ impl Engine {
             return Ok(TurnStatus::Failed);
         }
         let now = clock::now();
-        let audit =
-            |after: &Approval, ruling: &Ruling| self.ruling_entries(after, ruling, (actor, verb), now);
+        let leaves = |after: &Approval, ruling: &Ruling| Decided {
+            audit: self.ruling_entries(after, ruling, (actor, verb), now),
+            ..self.told(after, ruling, actor, sink)
+        };
         let rule = |a: &Approval| policy::rule_on(a, actor, verb, now);
-        let (approval, ruling) = self.store().approval_decide(id, &rule, actor, now, &audit).await?;
+        let (approval, ruling) = self.store().approval_decide(id, &rule, actor, now, &leaves).await?;
         self.changed();
         match ruling {
             Ruling::Refused(why) => {
@@ -115,27 +119,52 @@ impl Engine {
             }
             Ruling::FirstOfTwo => {
                 sink.block(Block::Card(policy::card(&approval))).await;
-                sink.notice(
-                    Level::Info,
-                    "First yes recorded. Now an admin who is not the requester must approve it.",
-                )
-                .await;
+                let text = "First yes recorded. Now an admin who is not the requester must approve it";
+                let asked: BTreeSet<_> =
+                    self.seconds(&approval).into_iter().map(|(name, _)| name.to_string()).collect();
+                let asked = Vec::from_iter(asked).join(", ");
+                let asked = if asked.is_empty() { asked } else { format!("; asked: {asked}") };
+                sink.notice(Level::Info, format!("{text}{asked}.")).await;
                 Ok(TurnStatus::WaitsForApproval)
             }
             Ruling::Deny => {
                 sink.block(Block::Card(policy::card(&approval))).await;
-                let text = format!("{} denied: {}", actor.person, calls(&approval));
-                let rows = [self.outcome_row(&text, &approval, false)];
-                let told = self.elsewhere(&approval, sink).then(|| Block::notice(Level::Info, text));
-                let reply: Vec<_> = told.into_iter().collect();
-                let end = TurnEnd { rows: &rows, reply: &reply, ..TurnEnd::default() };
-                self.store().end_turn(&approval.conversation, end, now).await?;
-                self.changed();
                 self.0.parts.counters.add("opsbot_approvals_total", &[("state", "denied")], 1);
                 Ok(TurnStatus::Answered)
             }
             Ruling::Execute => self.execute(approval, actor, sink).await,
         }
+    }
+
+    /// Who is told of a ruling, in the very commit that makes it: after the first of two yeses every admin who may say
+    /// the second, after a no the people of the conversation.
+    fn told(&self, after: &Approval, ruling: &Ruling, by: &Actor, sink: &Sink) -> Decided {
+        let redactor = self.redactor();
+        match ruling {
+            Ruling::FirstOfTwo => {
+                let card = redact_block(&redactor, Block::Card(policy::card(after)));
+                let seconds = self.seconds(after).into_iter();
+                Decided {
+                    replies: seconds.map(|(_, chat)| (chat, vec![card.clone()])).collect(),
+                    ..Decided::default()
+                }
+            }
+            Ruling::Deny => {
+                let text = format!("{} denied: {}", by.person, calls(after));
+                let rows = vec![self.outcome_row(&text, after, false)];
+                let notice = redact_block(&redactor, Block::notice(Level::Info, text));
+                let told = self.elsewhere(after, sink).then(|| (after.conversation.clone(), vec![notice]));
+                Decided { rows, replies: told.into_iter().collect(), ..Decided::default() }
+            }
+            Ruling::Execute | Ruling::Refused(_) => Decided::default(),
+        }
+    }
+
+    /// The admins who may be the second of two and have a private chat.
+    fn seconds(&self, approval: &Approval) -> Vec<(PersonName, ConversationKey)> {
+        let mut admins = self.people().admins();
+        admins.retain(|(name, _)| !name.same(&approval.requester.person));
+        admins
     }
 
     async fn which(&self, id: &str, sink: &Sink) -> Result<Option<ApprovalId>, StoreError> {
@@ -170,9 +199,11 @@ impl Engine {
         sink: &Sink,
     ) -> Result<TurnStatus, StoreError> {
         let running = self.0.sessions.register(&approval.conversation, &approval.requester);
-        sink.block(Block::Card(policy::card(&approval))).await;
         let ending = match self.permits(&approval, approver).await {
-            Ok(permits) => self.run_permits(permits, &running.cancel, sink).await,
+            Ok(permits) => {
+                sink.block(Block::Card(policy::card(&approval))).await;
+                self.run_permits(permits, &running.cancel, sink).await
+            }
             Err(why) => Ending::failed(format!("not run: {why}")),
         };
         drop(running);
@@ -213,6 +244,9 @@ impl Engine {
         let finished = self.store().approval_finish(approval.id, finish, now).await;
         self.changed();
         self.0.parts.counters.add("opsbot_approvals_total", &[("state", ending.state.word())], 1);
+        if finished.is_ok() {
+            sink.settled();
+        }
         for block in shown {
             if finished.is_ok() { sink.show(block).await } else { sink.block(block).await }
         }

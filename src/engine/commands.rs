@@ -117,6 +117,11 @@ pub fn tool<'a>(name: &str, specs: &'a [ToolSpec]) -> Option<&'a ToolSpec> {
     specs.iter().find(|s| s.name == name).or_else(|| specs.iter().find(|s| Some(s.name) == long))
 }
 
+/// The short name of the tool `name`, if it has one; else its name.
+pub fn short(name: &str) -> &str {
+    ALIASES.iter().find(|(_, long)| *long == name).map_or(name, |(short, _)| short)
+}
+
 fn pair(text: &str) -> Result<Pair, String> {
     let words = split(text)?;
     let words: Vec<_> = words.iter().map(String::as_str).collect();
@@ -261,11 +266,11 @@ pub fn help(specs: &[ToolSpec]) -> Vec<Vec<String>> {
     tools.chain(STEERING.iter().map(|(c, what)| vec![(*c).to_owned(), (*what).to_owned()])).collect()
 }
 
-/// The commands that steer the bot: name and what it does, in the order of `/help`.
-pub fn steering() -> impl Iterator<Item = (&'static str, &'static str)> {
+/// The commands that steer the bot: name, how it is written and what it does, in the order of `/help`.
+pub fn steering() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     STEERING.iter().filter_map(|(usage, what)| {
         let name = usage.split_whitespace().next()?.strip_prefix('/')?;
-        Some((name, *what))
+        Some((name, *usage, *what))
     })
 }
 

@@ -8,7 +8,6 @@ pub mod session;
 
 mod approvals;
 mod audit;
-mod claim;
 mod gate;
 mod pairing;
 mod present;
@@ -18,7 +17,7 @@ mod steering;
 mod turn;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex},
     time::Duration,
@@ -30,12 +29,12 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 pub use crate::store::StoreError;
-pub use claim::Claim;
 pub use commands::Command;
 pub use nearest::Directory;
 pub use pairing::PairAs;
 pub use people::KnownPeople;
 pub use registry::Registry;
+pub use say::Fetch;
 pub use session::Scope;
 pub use sink::{Choose, Sink, redact_block, redact_value};
 
@@ -118,8 +117,6 @@ struct Inner {
     tasks: TaskTracker,
     /// Kept messages whose turn has not begun.
     waiting: Mutex<BTreeMap<i64, Inbound>>,
-    /// Kept messages that somebody works on.
-    claimed: Mutex<BTreeSet<i64>>,
     changes: watch::Sender<u64>,
 }
 
@@ -141,7 +138,6 @@ impl Engine {
             sessions: Arc::default(),
             tasks: TaskTracker::new(),
             waiting: Mutex::default(),
-            claimed: Mutex::default(),
             changes: watch::Sender::new(0),
         }))
     }

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
-    domain::{ChannelKind, PersonName, Role},
+    domain::{ChannelKind, ConversationKey, PersonName, Role},
     policy::pairing::{Paired, PairingCode, Standing, TurnedAway},
 };
 
@@ -103,6 +103,25 @@ impl KnownPeople {
         own.map(|p| (p.platform_id.clone(), false))
     }
 
+    /// The role that `name` has on `channel` right now; none when nobody there is called so any more.
+    pub fn role(&self, channel: ChannelKind, name: &PersonName) -> Option<Role> {
+        let (id, _) = self.id_of(name, channel)?;
+        self.who(channel, &id).map(|(_, role)| role)
+    }
+
+    /// Every admin with a private chat, and that chat: on Telegram it has the person's own number.
+    pub fn admins(&self) -> Vec<(PersonName, ConversationKey)> {
+        let configured = self.configured.iter().flat_map(|p| p.ids.iter().cloned());
+        let paired = self.paired().into_iter().map(|p| (p.channel, p.platform_id));
+        let ids = configured.chain(paired).filter(|(channel, _)| *channel == ChannelKind::Telegram);
+        ids.filter_map(|(channel, id)| {
+            let (name, _) = self.who(channel, &id).filter(|(_, role)| *role == Role::Admin)?;
+            let chat = ConversationKey::in_chat(channel, id.parse().ok()?, None, &name);
+            Some((name, chat))
+        })
+        .collect()
+    }
+
     /// Takes in who is paired now.
     pub(super) fn refresh(&self, paired: Vec<Paired>) {
         let paired = paired.into_iter().map(|p| ((p.channel, p.platform_id.clone()), p)).collect();
@@ -175,6 +194,11 @@ mod tests {
         assert_eq!(people.id_of(&"anna".into(), ChannelKind::Telegram), Some(("1".into(), true)));
         assert_eq!(people.id_of(&"BEN".into(), ChannelKind::Telegram), Some(("5".into(), false)));
         assert_eq!(people.id_of(&"gone".into(), ChannelKind::Telegram), None);
+        let role = |channel, name: &str| people.role(channel, &name.into());
+        assert_eq!(role(ChannelKind::Telegram, "anna"), Some(Role::Operator));
+        assert_eq!(role(ChannelKind::Telegram, "ben"), Some(Role::Viewer));
+        assert_eq!(role(ChannelKind::Telegram, "gone"), None);
+        assert_eq!(role(ChannelKind::Discord, "ben"), None);
         people.refresh(vec![]);
         assert_eq!(people.who(ChannelKind::Telegram, "5"), None);
     }

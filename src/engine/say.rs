@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use futures::future::BoxFuture;
 use tokio::task::JoinError;
 
 use super::{
@@ -15,9 +16,13 @@ use crate::{
     store::{StoreError, TurnEnd},
 };
 
+/// Brings what is attached to a message into its words and quotes, or says why that cannot be.
+pub type Fetch = Box<dyn FnOnce(Inbound) -> BoxFuture<'static, Result<Inbound, String>> + Send>;
+
 /// A message that has taken its place: what it asks for, and where it waits.
 struct Admitted {
     asks: Asks,
+    fetch: Option<Fetch>,
     /// For a turn: its place in the queue (none when that is full), and what a stop reaches.
     turn: Option<(Option<Place>, Registered)>,
 }
@@ -33,8 +38,23 @@ enum Asks {
 impl Engine {
     /// Answers a message; ends `sink` with the status that it returns. It takes its place in the conversation's queue
     /// at once, before the answer is awaited. The work goes on when the caller goes away.
-    pub fn say(&self, inbound: Inbound, sink: Sink) -> impl Future<Output = TurnStatus> + Send + 'static {
-        let admitted = self.admit(&inbound, &sink);
+    pub fn say(
+        &self,
+        inbound: Inbound,
+        sink: Sink,
+    ) -> impl Future<Output = TurnStatus> + Send + use<> + 'static {
+        self.say_fetched(inbound, None, sink)
+    }
+
+    /// The same for a message with an attachment, which is fetched when its turn comes: nothing overtakes it, and a
+    /// stop reaches it.
+    pub fn say_fetched(
+        &self,
+        inbound: Inbound,
+        fetch: Option<Fetch>,
+        sink: Sink,
+    ) -> impl Future<Output = TurnStatus> + Send + use<> + 'static {
+        let admitted = self.admit(&inbound, fetch, &sink);
         let (engine, last, conversation) = (self.clone(), sink.clone(), inbound.conversation.clone());
         async move {
             let worker = engine.clone();
@@ -53,15 +73,16 @@ impl Engine {
         }
     }
 
-    /// Replaces the text of a kept message that still waits for its turn; false when its turn has begun.
+    /// Replaces text and quotes of a kept message that still waits for its turn; false when its turn has begun.
     ///
     /// # Errors
     /// The store's.
-    pub async fn amend(&self, message: i64, text: &str) -> Result<bool, StoreError> {
+    pub async fn amend(&self, message: i64, text: &str, quoted: Vec<Untrusted>) -> Result<bool, StoreError> {
         let amended = {
             let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(inbound) = waiting.get_mut(&message) else { return Ok(false) };
             inbound.text = text.to_owned();
+            inbound.quoted = quoted;
             self.without_secrets(inbound)
         };
         self.store().inbox_amend(message, &amended).await?;
@@ -105,8 +126,8 @@ impl Engine {
         status
     }
 
-    fn admit(&self, inbound: &Inbound, sink: &Sink) -> Admitted {
-        let asks = self.asks(inbound);
+    fn admit(&self, inbound: &Inbound, fetch: Option<Fetch>, sink: &Sink) -> Admitted {
+        let asks = if fetch.is_some() { Asks::Turn(None) } else { self.asks(inbound) };
         let turn = matches!(asks, Asks::Turn(_)).then(|| {
             let place = self.0.sessions.enter(&inbound.conversation, self.0.parts.bounds.queue);
             if let Some(message) = sink.message().filter(|_| place.is_some()) {
@@ -115,7 +136,7 @@ impl Engine {
             }
             (place, self.0.sessions.register(&inbound.conversation, &inbound.actor))
         });
-        Admitted { asks, turn }
+        Admitted { asks, fetch, turn }
     }
 
     fn asks(&self, inbound: &Inbound) -> Asks {
@@ -140,7 +161,10 @@ impl Engine {
                 TurnStatus::Answered
             }
             Asks::Turn(call) => match admitted.turn {
-                Some((place, running)) => self.wait_and_answer(call, (place, running), inbound, sink).await,
+                Some((place, running)) => {
+                    let wants = (call, admitted.fetch);
+                    self.wait_and_answer(wants, (place, running), inbound, sink).await
+                }
                 None => TurnStatus::Failed,
             },
         }
@@ -148,7 +172,7 @@ impl Engine {
 
     async fn wait_and_answer(
         &self,
-        mut call: Option<ToolCall>,
+        (mut call, fetch): (Option<ToolCall>, Option<Fetch>),
         (place, running): (Option<Place>, Registered),
         mut inbound: Inbound,
         sink: &Sink,
@@ -174,28 +198,51 @@ impl Engine {
             guard = place.wait() => Some(guard),
         };
         let amended = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&row);
+        if guard.is_none() {
+            return self.stopped(row, &running, sink).await;
+        }
+        let mut changed = fetch.is_some();
         if let Some(amended) = amended.filter(|a| *a != inbound) {
             inbound = amended;
+            changed = true;
+        }
+        if let Some(fetch) = fetch {
+            sink.send(Outbound::Progress { text: "fetching the file …".into() }).await;
+            let fetched = tokio::select! {
+                biased;
+                () = running.cancel.cancelled() => return self.stopped(row, &running, sink).await,
+                fetched = fetch(inbound) => fetched,
+            };
+            inbound = match fetched {
+                Ok(inbound) => inbound,
+                Err(why) => {
+                    sink.notice(Level::Warning, why).await;
+                    return self.unanswered(row, TurnStatus::Failed, sink).await;
+                }
+            };
+        }
+        if changed {
             call = match self.asks(&inbound) {
                 Asks::Turn(call) => call,
                 other => {
-                    let admitted = Admitted { asks: other, turn: None };
+                    // A decision may have a turn of its own that follows it here.
+                    drop((guard, place, running));
+                    let admitted = Admitted { asks: other, fetch: None, turn: None };
                     return Box::pin(self.answer(admitted, inbound, sink)).await;
                 }
             };
         }
-        if guard.is_none() {
-            if running.is_interrupted() && sink.abandon() {
-                return TurnStatus::Stopped;
-            }
-            sink.notice(Level::Info, "Stopped.").await;
-            if let Err(error) = self.store().inbox_done(row, clock::now()).await {
-                return self.store_broke(&error, sink).await;
-            }
+        self.take_turn(Some((row, &inbound)), call, (&inbound.conversation, &inbound.actor), sink, &running)
+            .await
+    }
+
+    /// Ends a message that was stopped before its turn began.
+    async fn stopped(&self, row: i64, running: &Registered, sink: &Sink) -> TurnStatus {
+        if running.is_interrupted() && sink.abandon() {
             return TurnStatus::Stopped;
         }
-        let who = (&inbound.conversation, &inbound.actor);
-        self.take_turn(Some((row, &inbound)), call, who, sink, &running).await
+        sink.notice(Level::Info, "Stopped.").await;
+        self.unanswered(row, TurnStatus::Stopped, sink).await
     }
 
     async fn too_many(&self, row: i64, sink: &Sink) -> TurnStatus {
@@ -203,8 +250,17 @@ impl Engine {
         let text =
             format!("{limit} messages are already waiting here; try again when they are answered, or /stop.");
         sink.notice(Level::Warning, text).await;
-        let done = self.store().inbox_done(row, clock::now()).await;
-        done.map_or(TurnStatus::Failed, |()| TurnStatus::Failed)
+        self.unanswered(row, TurnStatus::Failed, sink).await
+    }
+
+    /// Ends a message that has no turn; where a reply is kept, the commit that keeps it does.
+    async fn unanswered(&self, row: i64, status: TurnStatus, sink: &Sink) -> TurnStatus {
+        if sink.message().is_none()
+            && let Err(error) = self.store().inbox_done(row, clock::now()).await
+        {
+            return self.store_broke(&error, sink).await;
+        }
+        status
     }
 
     /// The message as it may be kept.

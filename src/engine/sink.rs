@@ -69,6 +69,7 @@ impl Sink {
     pub(super) async fn show(&self, block: Block) {
         if let Some(mut record) = self.lock() {
             record.kept = true;
+            record.forget(&block);
         }
         let _gone = self.to.send(self.clean(block.into())).await;
     }
@@ -135,9 +136,7 @@ impl Sink {
             Outbound::Retract => record.text.clear(),
             Outbound::Block { content } => {
                 record.flush(&self.redactor);
-                if let Block::Card(new) = content {
-                    record.blocks.retain(|b| !matches!(b, Block::Card(old) if old.id == new.id));
-                }
+                record.forget(content);
                 record.blocks.push(content.clone());
             }
             Outbound::Progress { .. } | Outbound::Done { .. } => {}
@@ -195,6 +194,13 @@ impl Sink {
 }
 
 impl Record {
+    /// Drops what `newer` replaces: a card as it was before.
+    fn forget(&mut self, newer: &Block) {
+        if let Block::Card(new) = newer {
+            self.blocks.retain(|b| !matches!(b, Block::Card(old) if old.id == new.id));
+        }
+    }
+
     fn flush(&mut self, redactor: &Redactor) {
         let text = std::mem::take(&mut self.text);
         if !text.trim().is_empty() {

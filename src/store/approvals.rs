@@ -23,8 +23,25 @@ pub struct Finish<'a> {
     pub audit: AuditEntry,
     /// Blocks for the conversation's people when they are not connected.
     pub outbox: &'a [Block],
-    /// A reply for somebody else's conversation: to whom, the message that it answers, the blocks.
+    /// The answer to the message that decided, which is done then: for whom, that message, the blocks.
     pub reply: Option<(&'a ConversationKey, i64, &'a [Block])>,
+}
+
+/// What a decision leaves behind, for [`Store::approval_decide`].
+#[derive(Debug, Default)]
+pub struct Decided {
+    /// A `Decided` row for every ruling, and `WriteBegins` too for `Execute`.
+    pub audit: Vec<AuditEntry>,
+    /// Rows for the history of the approval's conversation.
+    pub rows: Vec<NewHistory>,
+    /// Who else is told, and what.
+    pub replies: Vec<(ConversationKey, Vec<Block>)>,
+}
+
+impl From<Vec<AuditEntry>> for Decided {
+    fn from(audit: Vec<AuditEntry>) -> Self {
+        Self { audit, ..Self::default() }
+    }
 }
 
 /// What the people of an approval's conversation are told of it: a row for the history, a block for the outbox.
@@ -120,18 +137,16 @@ impl Store {
     }
 
     /// Decides in one transaction: loads the approval, asks `rule`, changes the row only while it is pending and not
-    /// lapsed (else the ruling becomes `Refused`), and writes the audit rows that `audit` makes of the approval after
-    /// it and the final ruling. Gives both.
-    ///
-    /// `audit` must hold a `Decided` row for every ruling and also `WriteBegins` for `Execute`; without, nothing
-    /// happens and the answer is [`StoreError::Unaudited`].
+    /// lapsed (else the ruling becomes `Refused`), and writes the rows that `leaves` makes of the approval after it and
+    /// the final ruling. Gives both. Without the audit rows that [`Decided`] names, nothing happens and the answer is
+    /// [`StoreError::Unaudited`].
     pub async fn approval_decide(
         &self,
         id: ApprovalId,
         rule: &(dyn Fn(&Approval) -> Ruling + Send + Sync),
         by: &Actor,
         now: Timestamp,
-        audit: &(dyn Fn(&Approval, &Ruling) -> Vec<AuditEntry> + Send + Sync),
+        leaves: &(dyn Fn(&Approval, &Ruling) -> Decided + Send + Sync),
     ) -> Result<(Approval, Ruling), StoreError> {
         let mut tx = self.0.db.begin().await?;
         let before = load(&mut tx, id).await?;
@@ -155,13 +170,17 @@ impl Store {
             after = before;
             ruling = Ruling::Refused("somebody else was faster, or the card has lapsed".to_owned());
         }
-        let entries = audit(&after, &ruling);
-        let has = |kind| entries.iter().any(|e| e.kind == kind);
+        let decided = leaves(&after, &ruling);
+        let has = |kind| decided.audit.iter().any(|e| e.kind == kind);
         if !has(AuditKind::Decided) || (ruling == Ruling::Execute && !has(AuditKind::WriteBegins)) {
             return Err(StoreError::Unaudited);
         }
-        for entry in &entries {
+        for entry in &decided.audit {
             self.append_audit(&mut tx, entry).await?;
+        }
+        history::append(&mut tx, &after.conversation, &decided.rows).await?;
+        for (to, blocks) in &decided.replies {
+            channel::reply_add(&mut tx, to, (blocks, None), now).await?;
         }
         tx.commit().await?;
         Ok((after, ruling))
@@ -190,10 +209,11 @@ impl Store {
         if !finish.outbox.is_empty() {
             channel::reply_add(&mut tx, &approval.conversation, (finish.outbox, None), at).await?;
         }
-        if let Some((to, message, blocks)) = finish.reply
-            && !blocks.is_empty()
-        {
-            channel::reply_add(&mut tx, to, (blocks, Some(message)), at).await?;
+        if let Some((to, message, blocks)) = finish.reply {
+            if !blocks.is_empty() {
+                channel::reply_add(&mut tx, to, (blocks, Some(message)), at).await?;
+            }
+            queue::inbox_mark(&mut tx, message, at).await?;
         }
         tx.commit().await?;
         Ok(approval)

@@ -238,6 +238,38 @@ impl Store {
         tx.commit().await
     }
 
+    /// Notes that a card is shown in a message that nothing was known of.
+    pub async fn posted_found(&self, posted: &Posted, at: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.0.db.begin().await?;
+        sqlx::query(
+            "INSERT INTO posted (place, message, approval, shown, at) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&posted.place)
+        .bind(posted.message)
+        .bind(posted.approval.to_string())
+        .bind(&posted.shown)
+        .bind(micros(at))
+        .execute(tx.conn()?)
+        .await?;
+        tx.commit().await
+    }
+
+    /// A card is to be shown once more, by `reply` for `conv`; in the same transaction the message that shows it now
+    /// is noted as `old`.
+    pub async fn posted_again(
+        &self,
+        old: &Posted,
+        conv: &ConversationKey,
+        reply: &[Block],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.db.begin().await?;
+        put_posted(&mut tx, old, at).await?;
+        reply_add(&mut tx, conv, (reply, None), at).await?;
+        tx.commit().await
+    }
+
     /// Forgets a message that is gone.
     pub async fn posted_gone(&self, place: &str, message: i64) -> Result<(), StoreError> {
         let mut tx = self.0.db.begin().await?;

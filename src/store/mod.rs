@@ -31,7 +31,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use approvals::{Finish, Tell};
+pub use approvals::{Decided, Finish, Tell};
 pub use audit::{AuditReport, Completeness};
 pub use channel::{OpenMessage, OpenReply, Posted, Progress, TurnEnd};
 pub use error::StoreError;

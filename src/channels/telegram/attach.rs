@@ -21,8 +21,6 @@ use crate::domain::Untrusted;
 pub const DOWNLOAD_LIMIT: u64 = 20 << 20;
 /// The longest text that is made of a packed file, in bytes.
 pub const TEXT_LIMIT: usize = 20 << 20;
-/// How long a recording is kept.
-pub const VOICE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// So much of a file decides whether it is text, in bytes.
 const SAMPLE: usize = 64 << 10;
@@ -197,11 +195,11 @@ pub fn keep_voice(dir: &Path, place: Place, message: i32, bytes: &[u8]) -> io::R
     Ok(path)
 }
 
-/// Removes recordings in `dir` that are older than [`VOICE_LIFETIME`], and gives how many.
+/// Removes recordings in `dir` that are as old as `lifetime`, and gives how many.
 ///
 /// # Errors
 /// The operating system's.
-pub fn sweep(dir: &Path, now: Timestamp) -> io::Result<usize> {
+pub fn sweep(dir: &Path, lifetime: Duration, now: Timestamp) -> io::Result<usize> {
     let now = SystemTime::from(now);
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -212,7 +210,7 @@ pub fn sweep(dir: &Path, now: Timestamp) -> io::Result<usize> {
         let path = entry?.path();
         let ours = path.extension().is_some_and(|e| e == RECORDING || e == HALF_WRITTEN);
         let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-        let old = now.duration_since(meta.modified()?).is_ok_and(|age| age >= VOICE_LIFETIME);
+        let old = now.duration_since(meta.modified()?).is_ok_and(|age| age >= lifetime);
         if ours && meta.is_file() && old {
             gone(fs::remove_file(&path))?;
             removed += 1;
@@ -340,12 +338,13 @@ mod tests {
     }
 
     #[test]
-    fn recordings_are_private_and_last_a_day() {
+    fn recordings_are_private_and_last_as_long_as_set() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("state/voice");
-        let day = i64::try_from(VOICE_LIFETIME.as_secs()).unwrap();
+        let day = 24 * 3600;
         let at = |seconds: i64| Timestamp::from_second(1_790_000_000 + seconds).unwrap();
-        assert_eq!(sweep(&dir, at(0)).unwrap(), 0, "nothing was ever kept");
+        let sweep = |now| sweep(&dir, Duration::from_secs(24 * 3600), now);
+        assert_eq!(sweep(at(0)).unwrap(), 0, "nothing was ever kept");
         let path = keep_voice(&dir, Place { chat: -1005, thread: Some(3) }, 9, b"OggS one").unwrap();
         assert_eq!(path, dir.join("-1005-9.oga"));
         assert_eq!(keep_voice(&dir, Place::chat(-1005), 9, b"OggS two").unwrap(), path);
@@ -359,9 +358,9 @@ mod tests {
         for path in [&path, &half, &foreign] {
             File::options().write(true).open(path).unwrap().set_modified(at(0).into()).unwrap();
         }
-        assert_eq!(sweep(&dir, at(-5)).unwrap(), 0, "a clock that was set back removes nothing");
-        assert_eq!(sweep(&dir, at(day - 1)).unwrap(), 0);
-        assert_eq!(sweep(&dir, at(day)).unwrap(), 2);
+        assert_eq!(sweep(at(-5)).unwrap(), 0, "a clock that was set back removes nothing");
+        assert_eq!(sweep(at(day - 1)).unwrap(), 0);
+        assert_eq!(sweep(at(day)).unwrap(), 2);
         assert!(!path.exists() && !half.exists() && foreign.exists());
         fs::remove_dir_all(&dir).unwrap();
         fs::write(&dir, "a file in the way").unwrap();

@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Place, Post,
+    Place, Post, Rich,
     core::{CHANNEL, Core, place_in, place_text},
     courier::{Lane, Undelivered},
-    decode::Press,
     places::Places,
     press,
 };
 use crate::{
-    domain::{ApprovalId, Block, CardState},
+    domain::{ApprovalId, Block, Card, CardState, ConversationKey},
+    engine::redact_block,
     policy::{self, Approval},
     runtime::clock,
-    store::{Posted, StoreError, TurnEnd},
+    store::{Posted, StoreError},
 };
 
 /// The word for a card that waits.
 pub(super) const PENDING: &str = "pending";
-/// The word for one that has to be looked at again, whatever it shows.
-pub(super) const EXECUTING: &str = "executing";
-/// The word for one that is shown again further down.
+/// The word for one that is to be shown again further down, and has not become a stub yet.
+pub(super) const MOVING: &str = "pending, shown again";
+/// The word for a stub.
 pub(super) const MOVED: &str = "moved";
 
 /// The word for what the approval's card shows.
@@ -34,33 +34,10 @@ pub(super) fn shows(approval: &Approval) -> String {
     }
 }
 
-/// Follows the pressed card too, if it is a copy that nobody knew had arrived.
-pub(super) async fn adopt(core: &Core, press: &Press) {
-    let (Some(message), Some((_, id))) = (press.message, press.data.split_once(':')) else { return };
-    let Ok(approval) = id.parse::<ApprovalId>() else { return };
-    let (store, place, message) = (core.engine.store(), place_text(press.place), i64::from(message));
-    let known = async {
-        let all = store.posted_of(approval).await?;
-        if all.iter().any(|p| p.place == place && p.message == message)
-            || store.approval_get(approval).await?.is_none()
-        {
-            return Ok(());
-        }
-        let posted = Posted { place, message, approval, shown: EXECUTING.to_owned() };
-        store.posted_put(&posted, clock::now()).await
-    };
-    if let Err(error) = known.await {
-        tracing::error!(%error, "a copy of a card could not be noted");
-    }
-}
-
 /// Follows approvals until `stop`.
 pub(super) async fn run(core: Core, stop: CancellationToken) {
     let mut changes = core.engine.changes();
     let mut places = Places::new();
-    if let Err(error) = show_again(&core).await {
-        tracing::error!(%error, "cards of the last run could not be shown again");
-    }
     while !stop.is_cancelled() {
         changes.mark_unchanged();
         match stale(&core).await {
@@ -75,6 +52,7 @@ pub(super) async fn run(core: Core, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             changed = changes.changed() => if changed.is_err() { break },
+            () = core.card_posted.notified() => {}
             () = places.one_ends() => {}
             () = tokio::time::sleep(core.settings.look_every) => {}
         }
@@ -82,29 +60,39 @@ pub(super) async fn run(core: Core, stop: CancellationToken) {
     places.all_end().await;
 }
 
-/// A card that waited when the last run ended is shown again below, where it is seen.
-async fn show_again(core: &Core) -> Result<(), StoreError> {
+/// Cards that waited when the last process ended are shown again below, where they are seen.
+pub(super) async fn show_again(core: &Core) -> Result<(), StoreError> {
     let (store, now) = (core.engine.store(), clock::now());
     for posted in store.posted_unsettled(CHANNEL).await? {
         let Some(approval) = store.approval_get(posted.approval).await? else { continue };
-        if approval.state != CardState::Pending || approval.expires_at <= now {
+        if approval.state != CardState::Pending || approval.expires_at <= now || posted.shown == MOVING {
             continue;
         }
-        let Some(place) = place_in(&posted.place) else { continue };
-        let moved = Posted { shown: MOVED.to_owned(), ..posted.clone() };
-        store.posted_put(&moved, now).await?;
-        let reply = [Block::Card(policy::card(&approval))];
-        let to =
-            crate::domain::ConversationKey::new(format!("{}:{}", posted.place, approval.requester.person));
-        store.end_turn(&to, TurnEnd { reply: &reply, ..TurnEnd::default() }, now).await?;
-        core.wake.notify_one();
-        let stub = Post::text(super::Rich::plain("⤵ OpsBot was restarted: this card is shown again below."));
-        let message = i32::try_from(posted.message).unwrap_or_default();
-        if let Err(fault) = core.courier.edit(place, message, false, Lane::Reply, stub).await {
-            tracing::debug!(?fault, "an old card could not be closed");
-        }
+        let to = ConversationKey::new(format!("{}:{}", posted.place, approval.requester.person));
+        let reply = [Block::Card(face(core, &approval))];
+        let old = Posted { shown: MOVING.to_owned(), ..posted };
+        store.posted_again(&old, &to, &reply, now).await?;
     }
     Ok(())
+}
+
+/// A button of a card was pressed: a message that no row knows, because its sending was cut off, is kept true from now.
+pub(super) async fn found(core: &Core, place: Place, message: i32, approval: ApprovalId) {
+    let shown = PENDING.to_owned();
+    let posted = Posted { place: place_text(place), message: message.into(), approval, shown };
+    match core.engine.store().posted_found(&posted, clock::now()).await {
+        Ok(()) => core.card_posted.notify_one(),
+        Err(error) => tracing::error!(%error, "where a card is shown could not be written down"),
+    }
+}
+
+/// The approval's card as it may be shown.
+pub(super) fn face(core: &Core, approval: &Approval) -> Card {
+    let card = policy::card(approval);
+    match redact_block(&core.engine.redactor(), Block::Card(card.clone())) {
+        Block::Card(clean) => clean,
+        _ => card,
+    }
 }
 
 /// The cards that show something else than what is so.
@@ -134,10 +122,15 @@ async fn edit(core: &Core, place: Place, posted: Posted, approval: &Approval) ->
     let store = core.engine.store();
     let message = i32::try_from(posted.message).unwrap_or_default();
     let (draw, data) = (|_: &_| None, |text: &str| press::short(text));
-    let post = super::card(&policy::card(approval), &core.look(&draw, &data));
+    let (post, shown) = if posted.shown == MOVING && approval.state == CardState::Pending {
+        let stub = "⤵ OpsBot was restarted: this card is shown again below.";
+        (Post::text(Rich::plain(stub)), MOVED.to_owned())
+    } else {
+        (super::card(&face(core, approval), &core.look(&draw, &data)), shows(approval))
+    };
     match core.courier.edit(place, message, false, Lane::Critical, post).await {
         Ok(()) => {
-            let shown = Posted { shown: shows(approval), ..posted };
+            let shown = Posted { shown, ..posted };
             store.posted_put(&shown, clock::now()).await
         }
         Err(Undelivered::Stopped { .. } | Undelivered::Token) => Ok(()),

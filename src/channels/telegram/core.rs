@@ -66,6 +66,8 @@ pub(super) struct Shared {
     commands: Mutex<BTreeMap<i64, Role>>,
     /// Wakes the postman.
     pub wake: Notify,
+    /// Wakes the keeper of cards.
+    pub card_posted: Notify,
 }
 
 const TAKEN_AT_MOST: usize = 1000;
@@ -97,7 +99,8 @@ impl Shared {
         vitals: Vitals,
     ) -> Self {
         let (lives, taken) = (Mutex::default(), Mutex::default());
-        let (commands, wake) = (Mutex::default(), Notify::new());
+        let commands = Mutex::default();
+        let (wake, card_posted) = (Notify::new(), Notify::new());
         Self {
             engine,
             api,
@@ -111,6 +114,7 @@ impl Shared {
             taken,
             commands,
             wake,
+            card_posted,
         }
     }
 
@@ -181,15 +185,17 @@ impl Shared {
     pub(super) fn commands_are_due(&self, chat: i64, role: Role) -> bool {
         let mut commands = lock(&self.commands);
         // In a group everybody sees the same menu: the widest of those who spoke.
-        let due = commands.get(&chat).is_none_or(|done| *done < role);
+        let group = chat < 0;
+        let due = commands.get(&chat).is_none_or(|done| if group { *done < role } else { *done != role });
         if due {
             commands.insert(chat, role);
         }
         due
     }
 
-    pub(super) fn commands_failed(&self, chat: i64) {
-        lock(&self.commands).remove(&chat);
+    /// Forgets that the chat's menu of commands was registered; whether it was.
+    pub(super) fn commands_are_gone(&self, chat: i64) -> bool {
+        lock(&self.commands).remove(&chat).is_some()
     }
 
     pub(super) fn row_of(&self, chat: i64, message: i32) -> Option<i64> {

@@ -97,7 +97,9 @@ impl Live {
                 () = &mut showing => next = Instant::now() + pace,
             }
         }
-        showing.await;
+        if !showing.is_terminated() {
+            showing.await;
+        }
     }
 
     fn compose(&self, core: &Core, said: &Said) -> Post {
@@ -146,7 +148,11 @@ impl Said {
     fn hear(&mut self, event: Outbound, redactor: &Redactor) {
         self.fresh = true;
         match event {
-            Outbound::Delta { text } => self.text.push_str(&text),
+            Outbound::Delta { text } => {
+                self.text.push_str(&text);
+                // Text that grows says more than a line about what goes on.
+                self.progress = None;
+            }
             Outbound::Retract => self.text.clear(),
             Outbound::Progress { text } => self.progress = Some(text),
             Outbound::Block { content } => {

@@ -25,6 +25,13 @@ pub(super) async fn stranger(core: &Core, from: &Sender) {
     );
     let (core, place) = (core.clone(), Place::chat(from.id));
     tokio::spawn(async move {
+        // Who was known once still has a menu.
+        let scope = BotCommandScope::Chat { chat_id: Recipient::Id(ChatId(place.chat)) };
+        if core.commands_are_gone(place.chat)
+            && let Err(fault) = core.api.delete_commands(&scope).await
+        {
+            tracing::debug!(%fault, "a stranger's menu of commands could not be taken away");
+        }
         let post = Post::text(Rich::plain(text));
         if let Err(fault) = core.courier.send(place, Lane::Reply, post, Attempt::First).await {
             tracing::debug!(?fault, "a stranger could not be answered");
@@ -46,7 +53,7 @@ pub(super) fn menu_of_commands(core: &Core, place: Place, role: Role) {
         let scope = BotCommandScope::Chat { chat_id: Recipient::Id(ChatId(place.chat)) };
         if let Err(fault) = core.api.set_commands(&scope, &list).await {
             tracing::debug!(%fault, "the menu of commands could not be registered");
-            core.commands_failed(place.chat);
+            core.commands_are_gone(place.chat);
         }
     });
 }

@@ -268,13 +268,8 @@ impl Intake {
             },
             Event::Edited(said) => match self.who(&said.from, said.place, said.addressed) {
                 // What the same batch brings unedited is not worth a turn of its own.
-                Ok(who) => match follows.iter_mut().find_map(|f| f.is_of(&said)) {
-                    Some(taken) => {
-                        *taken = said_by(taken.source.clone(), said, who);
-                        None
-                    }
-                    None => Some(Follows::Aside(Aside::Edit(said))),
-                },
+                Ok(_) if follows.iter_mut().any(|f| f.is_amended(&said)) => None,
+                Ok(_) => Some(Follows::Aside(Aside::Edit(said))),
                 Err(aside) => aside.map(Follows::Aside),
             },
             Event::Press(press) => Some(self.pressed(id, press).await),
@@ -296,7 +291,7 @@ impl Intake {
             Aside::ForeignPress(press) => drop(tokio::spawn(async move { core.hush(&press.query).await })),
             Aside::Press(press, meaning, role) => drop(tokio::spawn(async move {
                 match meaning {
-                    press::Meaning::Menu => press::turn_page(&core, &press, role).await,
+                    press::Meaning::Menu(to) => press::turn_page(&core, &press, role, &to).await,
                     press::Meaning::Again(id) => press::again(&core, &press, id).await,
                     _ => {
                         let text = "This button is of an older version; ask again.";
@@ -347,14 +342,13 @@ impl Intake {
     async fn edited(&self, said: Said) {
         let row = self.core.row_of(said.place.chat, said.message);
         let amended = match row {
-            Some(row) => self.core.engine.amend(row, &said.text).await,
+            Some(row) => self.core.engine.amend(row, &said.text, quoted(&said)).await,
             None => Ok(false),
         };
         match amended {
             Ok(true) => {}
             Ok(false) => {
-                let text = "I had read that message before you edited it, and nothing runs again by an edit. \
-                            Send it as a new message.";
+                let text = "Nothing runs again by an edit. Send it as a new message.";
                 let post = Post { quiet: true, ..Post::text(Rich::plain(text)) };
                 let core = self.core.clone();
                 tokio::spawn(async move {
@@ -378,14 +372,15 @@ impl Intake {
             press::Meaning::Steer(text) => (By::Press, text),
             other => return Follows::Aside(Aside::Press(press, other, role)),
         };
-        if by == By::Press {
-            cards::adopt(&self.core, &press).await;
+        if let (Some(approval), Some(message)) = (press::card_of(&press.data), press.message) {
+            cards::found(&self.core, press.place, message, approval).await;
         }
         let place = press.place;
         let actor = Actor { role, channel: ChannelKind::Telegram, origin: Origin::Button, person };
         let conversation =
             ConversationKey::in_chat(ChannelKind::Telegram, place.chat, place.thread, &actor.person);
-        let inbound = Inbound::new(conversation, actor, text);
+        let message = press.message.map(i64::from);
+        let inbound = Inbound { message, ..Inbound::new(conversation, actor, text) };
         let press = Some((by, press.query));
         Follows::Turn(Box::new(Taken { source: source(id), inbound, place, press }), role)
     }
@@ -420,16 +415,15 @@ pub(super) fn cure(fault: &Fault) -> String {
 }
 
 impl Follows {
-    /// The message that `edited` is another wording of.
-    fn is_of(&mut self, edited: &Said) -> Option<&mut Taken> {
-        match self {
-            Self::Turn(taken, _) => {
-                let same =
-                    taken.place == edited.place && taken.inbound.message == Some(edited.message.into());
-                same.then_some(taken)
-            }
-            Self::Aside(_) => None,
+    /// Puts an edit into its message when both came together; false when this is not the message.
+    fn is_amended(&mut self, edit: &Said) -> bool {
+        let Self::Turn(taken, _) = self else { return false };
+        if taken.place != edit.place || taken.inbound.message != Some(edit.message.into()) {
+            return false;
         }
+        taken.inbound.text.clone_from(&edit.text);
+        taken.inbound.quoted = quoted(edit);
+        true
     }
 }
 
@@ -442,9 +436,8 @@ fn said_by(source: String, said: Said, (person, role): (PersonName, Role)) -> Ta
     let actor = Actor { role, channel: ChannelKind::Telegram, origin: Origin::Typed, person };
     let conversation =
         ConversationKey::in_chat(ChannelKind::Telegram, place.chat, place.thread, &actor.person);
+    let quoted = quoted(&said);
     let mut text = said.text;
-    let quoted: Vec<_> =
-        said.quoted.iter().map(|q| Untrusted::new(&format!("{}:\n{}", q.source, q.text))).collect();
     let attached = said.attached.map(attachment);
     if text.trim().is_empty() && attached.is_none() && !quoted.is_empty() {
         text = "What do you make of this?".to_owned();
@@ -457,6 +450,11 @@ fn said_by(source: String, said: Said, (person, role): (PersonName, Role)) -> Ta
         ..Inbound::new(conversation, actor, text)
     };
     Taken { source, inbound, place, press: None }
+}
+
+/// What came in other people's words, each with where it comes from.
+fn quoted(said: &Said) -> Vec<Untrusted> {
+    said.quoted.iter().map(|q| Untrusted::new(&format!("{}:\n{}", q.source, q.text))).collect()
 }
 
 /// What can be fetched, or the sentence that says what would help instead.

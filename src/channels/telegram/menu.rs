@@ -1,5 +1,6 @@
 //! Menus of buttons over customers, containers and the tools there are, so that a phone needs no typing.
 
+mod help;
 #[cfg(test)]
 mod tests;
 
@@ -60,10 +61,26 @@ impl std::fmt::Debug for Menu<'_> {
 /// Where a menu stands.
 #[derive(Debug, PartialEq, Eq)]
 enum Spot<'a> {
-    Customers { page: usize },
-    Customer { id: &'a str },
-    Containers { page: usize, id: &'a str },
-    Container { id: &'a str, service: &'a str },
+    Customers {
+        page: usize,
+    },
+    Customer {
+        id: &'a str,
+    },
+    Containers {
+        page: usize,
+        id: &'a str,
+    },
+    Container {
+        id: &'a str,
+        service: &'a str,
+    },
+    /// The customers for a command that lacks one.
+    Whose {
+        page: usize,
+        tool: &'a str,
+    },
+    Help,
 }
 
 impl<'a> Spot<'a> {
@@ -82,6 +99,11 @@ impl<'a> Spot<'a> {
                 let (id, service) = names.split_at_checked(length.parse().ok()?)?;
                 Self::Container { id, service }
             }
+            "t" => {
+                let (page, tool) = rest.split_once(':')?;
+                Self::Whose { page: page.parse().ok()?, tool }
+            }
+            "h" if rest.is_empty() => Self::Help,
             _ => return None,
         })
     }
@@ -92,16 +114,13 @@ impl<'a> Spot<'a> {
             Self::Customer { id } => format!("{GO}c:{id}"),
             Self::Containers { page, id } => format!("{GO}l:{page}:{id}"),
             Self::Container { id, service } => format!("{GO}s:{}:{id}{service}", id.len()),
+            Self::Whose { page, tool } => format!("{GO}t:{page}:{tool}"),
+            Self::Help => format!("{GO}h:"),
         }
     }
 }
 
 impl Menu<'_> {
-    /// The first menu: the customers.
-    pub fn open(&self) -> Post {
-        self.customers(0)
-    }
-
     /// The menu that `data` leads to; none when it leads nowhere any more, and the menu is stale.
     pub fn navigate(&self, data: &str) -> Option<Post> {
         Some(match Spot::read(data)? {
@@ -113,19 +132,39 @@ impl Menu<'_> {
                 let service = self.services(customer).find(|known| known.as_str() == service)?;
                 self.container(customer, service)
             }
+            Spot::Whose { page, tool } => {
+                let spec = self.specs.iter().find(|spec| spec.name == tool && asks_whose(self.role, spec))?;
+                self.whose(spec, page)
+            }
+            Spot::Help => self.help(),
         })
     }
 
     fn customers(&self, page: usize) -> Post {
         let all = &self.directory.customers;
         if all.is_empty() {
-            let text = "No customer is known yet: label containers with opsbot.customer and opsbot.service, or add \
-                        [[customer]] to the configuration.";
-            return Post::text(Rich::plain(text));
+            return nobody();
         }
         let taps = all.iter().map(|c| self.go(&name(c), &Spot::Customer { id: c.id.as_str() })).collect();
         let keyboard = self.paged(taps, page, |page| Spot::Customers { page });
         post("Customers", "Tap a customer, or ask in plain words; /help lists all commands.", keyboard)
+    }
+
+    /// The customers for a tool that needs one. Before a write its container is chosen as well.
+    fn whose(&self, spec: &ToolSpec, page: usize) -> Post {
+        if self.directory.customers.is_empty() {
+            return nobody();
+        }
+        let narrow = spec.is_write() && belongs(spec, true);
+        let taps = self.directory.customers.iter().filter_map(|customer| {
+            let (label, id) = (name(customer), customer.id.as_str());
+            if narrow && self.services(customer).next().is_some() {
+                return Some(self.go(&label, &Spot::Containers { page: 0, id }));
+            }
+            Some(self.tap(&label, &format!("{RUN}{}", filled(spec, &customer.id, None)?)))
+        });
+        let keyboard = self.paged(taps.collect(), page, |page| Spot::Whose { page, tool: spec.name });
+        post(&format!("Whose? {}", label(spec)), spec.summary, keyboard)
     }
 
     fn customer(&self, customer: &Customer) -> Post {
@@ -231,15 +270,32 @@ impl Menu<'_> {
     }
 }
 
+/// The page that answers `text`: the customers, the help, or whose it is for a command that lacks nothing but that.
+pub fn page_for(text: &str, role: Role, specs: &[ToolSpec]) -> Option<String> {
+    let mut words = text.split_whitespace();
+    let (command, bare) = (words.next()?.strip_prefix('/')?, words.next().is_none());
+    let spot = match command {
+        "menu" | "start" => Spot::Customers { page: 0 },
+        "help" if bare => Spot::Help,
+        tool if bare => {
+            let spec = commands::tool(tool, specs).filter(|spec| asks_whose(role, spec))?;
+            Spot::Whose { page: 0, tool: spec.name }
+        }
+        _ => return None,
+    };
+    Some(spot.data())
+}
+
 /// The bot's menu of commands for `setMyCommands`, most useful first: name and description.
 pub fn commands(specs: &[ToolSpec], role: Role) -> Vec<(String, String)> {
     let needs = |spec: &&ToolSpec| spec.params.iter().any(|p| p.required);
     let tools = specs.iter().filter(|spec| may(role, spec)).map(|spec| (needs(&spec), spec));
     let (asking, plain): (Vec<_>, Vec<_>) = tools.partition(|(needs, _)| *needs);
-    let tools = plain.into_iter().chain(asking).map(|(_, spec)| (spec.name, spec.summary));
+    let tools = plain.into_iter().chain(asking).map(|(_, spec)| (commands::short(spec.name), spec.summary));
     let urgent = ["stop", "pending"];
     let (first, rest): (Vec<_>, Vec<_>) = commands::steering()
-        .filter(|(name, _)| role >= least_role(name))
+        .filter(|(name, ..)| role >= least_role(name))
+        .map(|(name, _, what)| (name, what))
         .partition(|(name, _)| urgent.contains(name));
     let (most, longest_name, longest_text) = COMMANDS;
     let proper = |name: &str| {
@@ -263,9 +319,15 @@ pub fn commands(specs: &[ToolSpec], role: Role) -> Vec<(String, String)> {
 fn least_role(name: &str) -> Role {
     match name {
         "approve" | "deny" | "freeze" => Role::Operator,
-        "unfreeze" => Role::Admin,
+        "unfreeze" | "pair" => Role::Admin,
         _ => Role::Viewer,
     }
+}
+
+/// Whether a tool lacks nothing but its customer when its command comes alone.
+fn asks_whose(role: Role, spec: &ToolSpec) -> bool {
+    let mut needed = spec.params.iter().filter(|p| p.required);
+    may(role, spec) && needed.next().is_some_and(|p| p.kind == ParamKind::Customer) && needed.next().is_none()
 }
 
 /// Whether a tool is worth offering; policy decides on every call.
@@ -301,6 +363,12 @@ fn filled(spec: &ToolSpec, customer: &CustomerId, service: Option<&ServiceName>)
         };
     }
     Some(commands::command_for(&ToolCall { tool: spec.name.into(), args: Args(args) }))
+}
+
+fn nobody() -> Post {
+    let text = "No customer is known yet: label containers with opsbot.customer and opsbot.service, or add \
+                [[customer]] to the configuration.";
+    Post::text(Rich::plain(text))
 }
 
 fn name(customer: &Customer) -> String {

@@ -26,21 +26,22 @@ pub mod webhook;
 use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
+use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use core::Settings;
 pub use post::{Body, Place, Post, Rich, Tap};
-pub use render::{Look, ROOM, card, live, mark_repeat, plain, render, shorten, split};
+pub use render::{Look, ROOM, brief, card, live, mark_repeat, plain, render, shorten, split};
 
 use crate::{
-    domain::{Block, Level},
+    domain::{Block, ChannelKind, Level},
     engine::Engine,
     runtime::{Counters, clock},
     store::{StoreError, TurnEnd},
     voice::Transcriber,
 };
 use api::Api;
-use core::{CHANNEL, Core, Shared};
+use core::{CHANNEL, Core, Shared, place_of};
 use courier::Courier;
 use decode::Me;
 use intake::Intake;
@@ -68,6 +69,8 @@ pub struct Telegram {
     pub vitals: Vitals,
     /// Where updates come to; none: they are polled for.
     pub webhook: Option<hook::Hook>,
+    /// Full once what the last process left is taken up; it is once in a process, however often this runs.
+    pub resumed: OnceCell<()>,
 }
 
 impl Telegram {
@@ -91,7 +94,7 @@ impl Telegram {
             self.counters.clone(),
             self.vitals.clone(),
         ));
-        resume(&core).await.map_err(|e| e.to_string())?;
+        self.resumed.get_or_try_init(|| resume(&core)).await.map_err(|e| e.to_string())?;
         let intake = Arc::new(Intake::new(core.clone()));
         let hearing = async {
             match &self.webhook {
@@ -167,13 +170,10 @@ impl Drop for Closing {
     }
 }
 
-/// Goes on with what the last run had not answered.
+/// Goes on with what the last process had not answered.
 async fn resume(core: &Core) -> Result<(), StoreError> {
-    for open in core.engine.store().inbox_resume(CHANNEL).await? {
-        // The channel broke, not the daemon: the turn goes on.
-        if core.engine.is_claimed(open.id) {
-            continue;
-        }
+    cards::show_again(core).await?;
+    for mut open in core.engine.store().inbox_resume(CHANNEL).await? {
         if open.restarts > STARTS_AT_MOST {
             let text = "OpsBot ended several times while it worked on your message, so it is left alone. Ask again \
                         in other words, and tell whoever runs OpsBot.";
@@ -182,7 +182,16 @@ async fn resume(core: &Core) -> Result<(), StoreError> {
             core.engine.store().end_turn(&open.inbound.conversation, end, clock::now()).await?;
             continue;
         }
+        // The rights that hold now; somebody who is no longer known gets nothing more.
+        let Some(role) = core.engine.people().role(ChannelKind::Telegram, &open.inbound.actor.person) else {
+            core.engine.store().inbox_done(open.id, clock::now()).await?;
+            continue;
+        };
+        open.inbound.actor.role = role;
         let live = open.live.and_then(|live| live.parse().ok());
+        if let (Some(place), Some(message)) = (place_of(&open.inbound.conversation), open.inbound.message) {
+            core.row_is(place.chat, i32::try_from(message).unwrap_or_default(), open.id);
+        }
         turn::begin(core, open.id, open.inbound, live, None);
     }
     Ok(())
@@ -190,8 +199,8 @@ async fn resume(core: &Core) -> Result<(), StoreError> {
 
 /// Forgets old voice notes.
 async fn sweep(core: Core, stop: CancellationToken) {
-    while let Some((dir, _)) = &core.settings.voices {
-        if let Err(error) = attach::sweep(dir, clock::now()) {
+    while let Some((dir, lifetime)) = &core.settings.voices {
+        if let Err(error) = attach::sweep(dir, *lifetime, clock::now()) {
             tracing::warn!(%error, "old voice notes could not be removed");
         }
         tokio::select! {

@@ -9,16 +9,14 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Body, Place, Post, Rich,
-    cards::{self, shows},
+    Body, Place, Post, Rich, cards,
     core::{CHANNEL, Core, place_of, place_text},
     courier::{Attempt, Lane, Undelivered},
     places::Places,
     press, render,
 };
 use crate::{
-    domain::{Block, Chart, Level},
-    policy,
+    domain::{ApprovalId, Block, Card, CardState, Chart, Level},
     runtime::clock,
     store::{OpenReply, Posted, Progress, StoreError},
 };
@@ -111,8 +109,8 @@ async fn deliver(core: &Core, place: Place, reply: OpenReply) -> Result<bool, St
     loop {
         let goes_on = if let Some(tell) = delivery.notes.tell.clone() {
             delivery.tell(tell).await?
-        } else if let Some(post) = delivery.next() {
-            delivery.send(post).await?
+        } else if let Some(piece) = delivery.next() {
+            delivery.send(piece).await?
         } else {
             delivery.end().await?;
             return Ok(true);
@@ -123,11 +121,32 @@ async fn deliver(core: &Core, place: Place, reply: OpenReply) -> Result<bool, St
     }
 }
 
+/// One message of a reply.
+#[derive(Clone)]
+struct Piece {
+    post: Post,
+    /// The message that it replies to.
+    to: Option<i32>,
+    /// For a card: its approval, and a word for the state that it shows.
+    card: Option<(ApprovalId, String)>,
+}
+
+impl Piece {
+    fn replies(post: Post, to: Option<i32>) -> Self {
+        Self { post, to, card: None }
+    }
+
+    fn posted(&self, place: Place, message: i32) -> Option<Posted> {
+        let (approval, shown) = self.card.clone()?;
+        Some(Posted { place: place_text(place), message: message.into(), approval, shown })
+    }
+}
+
 struct Delivery<'a> {
     core: &'a Core,
     place: Place,
     reply: OpenReply,
-    posts: Vec<Post>,
+    pieces: Vec<Piece>,
     notes: Notes,
     /// The row says already that the next one begins, and nothing was tried since.
     noted: bool,
@@ -140,21 +159,22 @@ impl<'a> Delivery<'a> {
             Some(notes) => serde_json::from_value(notes.clone()).unwrap_or_default(),
             None => Notes::default(),
         };
-        let posts = posts(core, place, &reply).await?;
-        Ok(Self { core, place, reply, posts, notes, noted: false, over: false })
+        let pieces = pieces(core, place, &reply, &notes.sent).await?;
+        Ok(Self { core, place, reply, pieces, notes, noted: false, over: false })
     }
 
-    fn next(&self) -> Option<Post> {
-        if self.over { None } else { self.posts.get(self.notes.sent.len()).cloned() }
+    fn next(&self) -> Option<Piece> {
+        if self.over { None } else { self.pieces.get(self.notes.sent.len()).cloned() }
     }
 
     /// Sends the next message; false when the reply has to wait.
-    async fn send(&mut self, post: Post) -> Result<bool, StoreError> {
+    async fn send(&mut self, piece: Piece) -> Result<bool, StoreError> {
         let first = self.notes.sent.is_empty();
+        let post = &piece.post;
         if first && let Some(live) = self.live().await {
-            if fits_live(&post) {
+            if fits_live(post) {
                 match self.core.courier.edit(self.place, live, false, Lane::Reply, post.clone()).await {
-                    Ok(()) => return self.stands(live, &post, true).await,
+                    Ok(()) => return self.stands(live, &piece, true).await,
                     Err(Undelivered::MessageGone) => {}
                     // What an edit may not do a new message may.
                     Err(Undelivered::Refused(_)) => self.core.delete(self.place, live).await,
@@ -173,13 +193,12 @@ impl<'a> Delivery<'a> {
         }
         let attempt = if self.notes.begun > 1 { Attempt::MaybeRepeat } else { Attempt::First };
         let lane = if post.card.is_some() { Lane::Critical } else { Lane::Reply };
-        let reply_to = self.reply.message.filter(|_| first && self.place.is_group());
-        let sent = match reply_to.and_then(|m| i32::try_from(m).ok()) {
+        let sent = match piece.to {
             Some(to) => self.core.courier.reply(self.place, to, lane, post.clone(), attempt).await,
             None => self.core.courier.send(self.place, lane, post.clone(), attempt).await,
         };
         match sent {
-            Ok(sent) => self.stands(sent.message, &post, first).await,
+            Ok(sent) => self.stands(sent.message, &piece, first).await,
             Err(fault) => self.fails(fault).await,
         }
     }
@@ -193,15 +212,17 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    async fn stands(&mut self, message: i32, post: &Post, first: bool) -> Result<bool, StoreError> {
+    async fn stands(&mut self, message: i32, piece: &Piece, first: bool) -> Result<bool, StoreError> {
         self.notes.sent.push(message);
         // One commit says that this one stands and that the next one begins.
-        self.noted = self.notes.sent.len() < self.posts.len();
+        self.noted = self.notes.sent.len() < self.pieces.len();
         self.notes.begun = u8::from(self.noted);
-        let posted = posted(self.core, self.place, message, post).await?;
         self.over = !self.noted;
         let used_live = self.reply.inbox.filter(|_| first);
-        self.write(posted, used_live).await?;
+        self.write(piece.posted(self.place, message), used_live).await?;
+        if piece.card.is_some() {
+            self.core.card_posted.notify_one();
+        }
         if let Some(row) = used_live {
             self.core.live_ends(row);
         }
@@ -261,7 +282,7 @@ impl<'a> Delivery<'a> {
                 self.notes.tell = None;
             }
         }
-        self.over = self.notes.tell.is_none() && self.notes.sent.len() >= self.posts.len();
+        self.over = self.notes.tell.is_none() && self.notes.sent.len() >= self.pieces.len();
         self.write(None, None).await?;
         Ok(true)
     }
@@ -280,7 +301,21 @@ impl<'a> Delivery<'a> {
     }
 
     async fn end(&mut self) -> Result<(), StoreError> {
-        if std::mem::replace(&mut self.over, true) { Ok(()) } else { self.write(None, None).await }
+        if std::mem::replace(&mut self.over, true) {
+            return Ok(());
+        }
+        if self.notes.sent.is_empty()
+            && let Some(row) = self.reply.inbox
+        {
+            // Everything stands elsewhere already: what showed the work goes.
+            if let Some(live) = self.live().await {
+                self.core.delete(self.place, live).await;
+            }
+            self.write(None, Some(row)).await?;
+            self.core.live_ends(row);
+            return Ok(());
+        }
+        self.write(None, None).await
     }
 
     async fn write(&self, posted: Option<Posted>, used_live: Option<i64>) -> Result<(), StoreError> {
@@ -291,52 +326,80 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// What is noted of a card that stands as `message` now.
-async fn posted(core: &Core, place: Place, message: i32, post: &Post) -> Result<Option<Posted>, StoreError> {
-    let Some(approval) = post.card else { return Ok(None) };
-    let approval = core.engine.store().approval_get(approval).await?;
-    Ok(approval.map(|a| Posted {
-        place: place_text(place),
-        message: message.into(),
-        approval: a.id,
-        // What was drawn may be older than the row: the keeper of cards looks again.
-        shown: if shows(&a) == cards::PENDING { shows(&a) } else { cards::EXECUTING.to_owned() },
-    }))
-}
-
 /// An edit makes no sound and cannot turn text into a picture.
 fn fits_live(post: &Post) -> bool {
     post.card.is_none() && matches!(post.body, Body::Text(_))
 }
 
-/// What the reply looks like in this place now.
-async fn posts(core: &Core, place: Place, reply: &OpenReply) -> Result<Vec<Post>, StoreError> {
+/// What the reply looks like in this place now; `own` are the messages of it that stand.
+async fn pieces(core: &Core, place: Place, reply: &OpenReply, own: &[i32]) -> Result<Vec<Piece>, StoreError> {
     let store = core.engine.store();
     let mut blocks = Vec::with_capacity(reply.blocks.len());
+    let mut shown = BTreeMap::new();
+    // The cards that stand in this place already: one is shown once, and kept true there.
+    let mut above = Vec::new();
     for block in &reply.blocks {
         let Block::Card(card) = block else {
             blocks.push(block.clone());
             continue;
         };
-        // A card is shown once in a place, as its approval stands now.
-        let here = place_text(place);
-        let posted = store.posted_of(card.id).await?;
-        if posted.iter().any(|p| p.place == here && p.shown != cards::MOVED) {
+        let Some(approval) = store.approval_get(card.id).await? else { continue };
+        let mut posted = store.posted_of(card.id).await?;
+        posted.retain(|p| p.place == place_text(place));
+        let begun = posted.iter().any(|p| own.iter().any(|id| i64::from(*id) == p.message));
+        let stands = posted.iter().find(|p| ![cards::MOVED, cards::MOVING].contains(&p.shown.as_str()));
+        let face = cards::face(core, &approval);
+        if let Some(stands) = stands.filter(|_| !begun) {
+            above.push((i32::try_from(stands.message).unwrap_or_default(), face));
             continue;
         }
-        if let Some(approval) = store.approval_get(card.id).await? {
-            blocks.push(Block::Card(policy::card(&approval)));
+        // It was settled before anybody saw it here, and nobody here waits for an answer.
+        let late = reply.inbox.is_none() && card.state == CardState::Pending && posted.is_empty();
+        let moot = match approval.state {
+            CardState::Pending => false,
+            CardState::Superseded => true,
+            _ => late,
+        };
+        if begun || !moot {
+            shown.insert(approval.id, cards::shows(&approval));
+            blocks.push(Block::Card(face));
         }
     }
+    let posts = compose(core, &blocks).await;
+    if posts.is_empty() {
+        return Ok(above.iter().filter(|(at, card)| is_told(reply, *at, card)).map(point).collect());
+    }
+    let asked = reply.message.filter(|_| place.is_group()).and_then(|m| i32::try_from(m).ok());
+    let about = above.first().map(|(message, _)| *message);
+    let piece = |(n, post): (usize, Post)| {
+        let to = if post.card.is_none() { about.or(asked) } else { asked };
+        let card = post.card.and_then(|id| Some((id, shown.get(&id)?.clone())));
+        Piece { card, ..Piece::replies(post, to.filter(|_| n == 0)) }
+    };
+    Ok(posts.into_iter().enumerate().map(piece).collect())
+}
+
+/// Whether a line has to point to the card that stands at `at`: words are always answered, a press of that very card
+/// was; and an outcome that nobody knows must be heard.
+fn is_told(reply: &OpenReply, at: i32, card: &Card) -> bool {
+    let words = reply.inbox.is_some() && reply.message != Some(at.into());
+    words || (reply.inbox.is_none() && card.state == CardState::Unknown)
+}
+
+fn point((at, card): &(i32, Card)) -> Piece {
+    Piece::replies(render::brief(card), Some(*at))
+}
+
+async fn compose(core: &Core, blocks: &[Block]) -> Vec<Post> {
     let long = Mutex::default();
-    let pictures = core.draw(&blocks).await;
+    let pictures = core.draw(blocks).await;
     let posts = {
         let draw = |chart: &_| picture(&pictures, chart);
         let data = |text: &str| press::data(text, &mut long.lock().unwrap_or_else(PoisonError::into_inner));
-        render::render(&blocks, &core.look(&draw, &data))
+        render::render(blocks, &core.look(&draw, &data))
     };
     press::keep(core, long).await;
-    Ok(posts)
+    posts
 }
 
 fn picture(pictures: &[(Chart, Option<Vec<u8>>)], chart: &Chart) -> Option<Vec<u8>> {
@@ -361,11 +424,12 @@ pub(super) async fn again(core: &Core, place: Place, id: i64) -> Result<bool, St
     if place_of(&reply.conversation) != Some(place) {
         return Ok(false);
     }
-    for post in posts(core, place, &reply).await? {
-        match core.courier.send(place, Lane::Reply, post.clone(), Attempt::First).await {
+    for piece in pieces(core, place, &reply, &[]).await? {
+        match core.courier.send(place, Lane::Reply, piece.post.clone(), Attempt::First).await {
             Ok(sent) => {
-                if let Some(posted) = posted(core, place, sent.message, &post).await? {
+                if let Some(posted) = piece.posted(place, sent.message) {
                     core.engine.store().posted_put(&posted, clock::now()).await?;
+                    core.card_posted.notify_one();
                 }
             }
             Err(fault) => {

@@ -13,14 +13,16 @@ use super::{
     core::Core,
     courier::{Attempt, Lane},
     decode::Press,
-    menu::Menu,
+    menu::{Menu, RUN},
     post::DATA_LIMIT,
     postman,
 };
-use crate::domain::{Block, CardState, Level, Outbound, Role, TurnStatus};
+use crate::domain::{ApprovalId, Block, CardState, Inbound, Level, Origin, Outbound, Role, TurnStatus};
 
 /// The data of the stop button.
 pub(super) const STOP: &str = "s";
+const APPROVE: &str = "/approve ";
+const DENY: &str = "/deny ";
 /// A press is answered by then, whatever it does; Telegram shows a running clock until it is.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2500);
 /// The longest text of an answer to a press, in characters.
@@ -33,22 +35,26 @@ pub(super) enum Meaning {
     Text(String),
     /// A decision on a card or a stop, as a command.
     Steer(String),
-    /// A page of a menu.
-    Menu,
+    /// The page of a menu that this leads to.
+    Menu(String),
     /// A reply to show again.
     Again(i64),
     /// None of ours, or of an older build.
     Unknown,
 }
 
-/// The data for `text`: itself where it fits, else a key that is added to `long` with the text.
+/// The data for a button that stands for `text`.
 pub(super) fn data(text: &str, long: &mut Vec<(String, String)>) -> String {
-    let plain = format!("t:{text}");
-    if plain.len() <= DATA_LIMIT {
-        return plain;
+    fitting(&format!("{RUN}{text}"), long)
+}
+
+/// `data` itself where it fits a button, else a key that is added to `long` with it.
+pub(super) fn fitting(data: &str, long: &mut Vec<(String, String)>) -> String {
+    if data.len() <= DATA_LIMIT {
+        return data.to_owned();
     }
-    let key = format!("k:{}", crate::domain::tool::hex(Sha256::digest(text).get(..12).unwrap_or_default()));
-    long.push((key.clone(), text.to_owned()));
+    let key = format!("k:{}", crate::domain::tool::hex(Sha256::digest(data).get(..12).unwrap_or_default()));
+    long.push((key.clone(), data.to_owned()));
     key
 }
 
@@ -57,34 +63,54 @@ pub(super) fn short(text: &str) -> String {
     data(text, &mut Vec::new())
 }
 
-/// What `data` means; long texts come from the store.
+/// What `data` means; data that did not fit its button comes from the store.
 pub(super) async fn meaning(core: &Core, data: &str) -> Meaning {
+    if !data.starts_with("k:") {
+        return plain_meaning(data);
+    }
+    match core.engine.store().tap(data).await {
+        Ok(Some(data)) => plain_meaning(&data),
+        Ok(None) => Meaning::Unknown,
+        Err(error) => {
+            tracing::error!(%error, "a button's data could not be read");
+            Meaning::Unknown
+        }
+    }
+}
+
+fn plain_meaning(data: &str) -> Meaning {
     let (kind, rest) = data.split_once(':').unwrap_or((data, ""));
     match kind {
-        "a" => Meaning::Steer(format!("/approve {rest}")),
-        "d" => Meaning::Steer(format!("/deny {rest}")),
+        "a" => Meaning::Steer(format!("{APPROVE}{rest}")),
+        "d" => Meaning::Steer(format!("{DENY}{rest}")),
         STOP => Meaning::Steer("/stop".to_owned()),
         "t" if !rest.is_empty() => Meaning::Text(rest.to_owned()),
-        "k" => match core.engine.store().tap(data).await {
-            Ok(Some(text)) => Meaning::Text(text),
-            Ok(None) => Meaning::Unknown,
-            Err(error) => {
-                tracing::error!(%error, "a button's text could not be read");
-                Meaning::Unknown
-            }
-        },
-        "m" => Meaning::Menu,
+        "m" => Meaning::Menu(data.to_owned()),
         "r" => rest.parse().map_or(Meaning::Unknown, Meaning::Again),
         _ => Meaning::Unknown,
     }
 }
 
+/// The approval whose card has a button with this data.
+pub(super) fn card_of(data: &str) -> Option<ApprovalId> {
+    data.strip_prefix("a:").or_else(|| data.strip_prefix("d:"))?.parse().ok()
+}
+
+/// Whether the kept message was a press that decides or stops.
+pub(super) fn decides(inbound: &Inbound) -> bool {
+    let text = inbound.text.as_str();
+    inbound.actor.origin == Origin::Button
+        && (text.starts_with(APPROVE) || text.starts_with(DENY) || text == "/stop")
+}
+
 /// A decision is told by the answer to its press and by its card; what is left is evidence and what went wrong.
 pub(super) fn without_toasts(_: TurnStatus, blocks: Vec<Block>) -> Vec<Block> {
-    blocks
-        .into_iter()
-        .filter(|b| !matches!(b, Block::Notice { level: Level::Info | Level::Warning, .. }))
-        .collect()
+    let told = |block: &Block| match block {
+        Block::Notice { level, .. } => *level != Level::Error,
+        Block::Card(card) => card.state == CardState::Pending,
+        _ => false,
+    };
+    blocks.into_iter().filter(|block| !told(block)).collect()
 }
 
 /// Answers the press `query` with what the events of its decision say first, and passes all of them on.
@@ -121,9 +147,9 @@ fn said(event: &Outbound) -> Option<(String, bool)> {
         Outbound::Block { content: Block::Card(card) } => match card.state {
             CardState::Executing => ("Confirmed: it runs now.".to_owned(), false),
             CardState::Denied => ("Denied: nothing runs.".to_owned(), false),
+            CardState::Failed => (format!("❌ {}", card.outcome.as_deref().unwrap_or("failed")), true),
             CardState::Pending
             | CardState::Done
-            | CardState::Failed
             | CardState::Unknown
             | CardState::Expired
             | CardState::Superseded => return None,
@@ -136,16 +162,9 @@ fn said(event: &Outbound) -> Option<(String, bool)> {
     Some((text.chars().take(TOAST_LIMIT).collect(), alert))
 }
 
-/// Turns a menu's page, in place.
-pub(super) async fn turn_page(core: &Core, press: &Press, role: Role) {
-    let directory = core.engine.directory().await;
-    let long = Mutex::default();
-    let page = {
-        let data = |text: &str| data(text, &mut long.lock().unwrap_or_else(PoisonError::into_inner));
-        let specs = core.engine.registry().specs();
-        Menu { directory: &directory, specs, role, data: &data }.navigate(&press.data)
-    };
-    keep(core, long).await;
+/// Turns a menu to the page that `to` leads to, in place.
+pub(super) async fn turn_page(core: &Core, press: &Press, role: Role, to: &str) {
+    let page = page(core, role, |menu| menu.navigate(to)).await;
     let (Some(page), Some(message)) = (page, press.message) else {
         return core.toast(&press.query, "This menu is out of date; send /menu.", true).await;
     };
@@ -155,26 +174,36 @@ pub(super) async fn turn_page(core: &Core, press: &Press, role: Role) {
     }
 }
 
-/// Shows the menu.
-pub(super) async fn open_menu(core: &Core, place: Place, role: Role) {
-    let directory = core.engine.directory().await;
-    let long = Mutex::default();
-    let page = {
-        let data = |text: &str| data(text, &mut long.lock().unwrap_or_else(PoisonError::into_inner));
-        let specs = core.engine.registry().specs();
-        Menu { directory: &directory, specs, role, data: &data }.open()
+/// Shows the page that `to` leads to, as an answer to the message `reply_to`.
+pub(super) async fn open_menu(core: &Core, place: Place, role: Role, to: &str, reply_to: Option<i32>) {
+    let Some(page) = page(core, role, |menu| menu.navigate(to)).await else { return };
+    let sent = match reply_to {
+        Some(message) => core.courier.reply(place, message, Lane::Reply, page, Attempt::First).await,
+        None => core.courier.send(place, Lane::Reply, page, Attempt::First).await,
     };
-    keep(core, long).await;
-    if let Err(fault) = core.courier.send(place, Lane::Reply, page, Attempt::First).await {
+    if let Err(fault) = sent {
         tracing::warn!(?fault, "the menu could not be shown");
     }
 }
 
-/// Keeps the texts of buttons that are too long for their data.
+/// A page of the menu as it is now for somebody with `role`.
+async fn page(core: &Core, role: Role, choose: impl FnOnce(&Menu<'_>) -> Option<Post>) -> Option<Post> {
+    let directory = core.engine.directory().await;
+    let long = Mutex::default();
+    let page = {
+        let data = |text: &str| fitting(text, &mut long.lock().unwrap_or_else(PoisonError::into_inner));
+        let specs = core.engine.registry().specs();
+        choose(&Menu { directory: &directory, specs, role, data: &data })
+    };
+    keep(core, long).await;
+    page
+}
+
+/// Keeps the data that did not fit its buttons.
 pub(super) async fn keep(core: &Core, long: Mutex<Vec<(String, String)>>) {
-    for (key, text) in long.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        if let Err(error) = core.engine.store().tap_put(&key, &text, crate::runtime::clock::now()).await {
-            tracing::error!(%error, "a button's text could not be kept");
+    for (key, data) in long.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        if let Err(error) = core.engine.store().tap_put(&key, &data, crate::runtime::clock::now()).await {
+            tracing::error!(%error, "a button's data could not be kept");
         }
     }
 }
@@ -209,8 +238,22 @@ mod tests {
             long.clear();
             let key = data(&text, &mut long);
             assert!(key.len() <= DATA_LIMIT && key.starts_with("k:"));
-            assert_eq!(long, [(key.clone(), text.clone())]);
+            assert_eq!(long, [(key.clone(), format!("t:{text}"))]);
             assert_eq!(data(&text, &mut vec![]), key, "the same text has the same key");
+        }
+    }
+
+    #[test]
+    fn what_was_kept_means_what_it_would_have_meant_on_the_button() {
+        let id = "x".repeat(80);
+        for (data, want) in [
+            (format!("t:/check_up {id}"), Meaning::Text(format!("/check_up {id}"))),
+            (format!("m:c:{id}"), Meaning::Menu(format!("m:c:{id}"))),
+            (format!("k:{id}"), Meaning::Unknown),
+        ] {
+            let mut long = vec![];
+            assert_ne!(fitting(&data, &mut long), data);
+            assert_eq!(plain_meaning(&long[0].1), want);
         }
     }
 

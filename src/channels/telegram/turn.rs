@@ -9,11 +9,11 @@ use super::{
     attach::{self, Document},
     core::{Core, place_of},
     follow::Live,
-    postman, press,
+    menu, postman, press,
 };
 use crate::{
-    domain::{Attachment, Block, ConversationKey, Inbound, Level, Untrusted},
-    engine::{Choose, Claim, Sink, StoreError},
+    domain::{Attachment, ConversationKey, Inbound, Origin, Untrusted},
+    engine::{Choose, Fetch, Sink, StoreError},
     runtime::clock,
     store::TurnEnd,
     voice::Transcript,
@@ -36,49 +36,40 @@ pub(super) fn begin(core: &Core, row: i64, inbound: Inbound, live: Option<i32>, 
     let Some(place) = place_of(&inbound.conversation) else {
         return tracing::error!(row, "a message is of no chat");
     };
-    let Some(claim) = core.engine.claim(row) else { return };
     let reply_to = inbound.message.filter(|_| place.is_group()).and_then(|m| i32::try_from(m).ok());
-    let decides = press.as_ref().is_some_and(|(by, _)| *by == By::Press);
+    // One that a start takes up again has lost its press, but is told by its card all the same.
+    let decides = press.as_ref().map_or_else(|| press::decides(&inbound), |(by, _)| *by == By::Press);
     if !decides {
         core.courier.action(place);
     }
     let live = Live::new(place, row, reply_to, live);
-    if inbound.attached.is_some() {
-        let core = core.clone();
-        tokio::spawn(async move { fetch_and_answer(&core, (place, claim), row, inbound, live).await });
-        return;
-    }
-    if is_menu(&inbound) {
+    if let Some(page) = menu::page_for(&inbound.text, inbound.actor.role, core.engine.registry().specs())
+        && inbound.attached.is_none()
+    {
         let core = core.clone();
         tokio::spawn(async move {
-            press::open_menu(&core, place, inbound.actor.role).await;
-            end(&core, row, &inbound, &[]).await;
-            drop(claim);
+            press::open_menu(&core, place, inbound.actor.role, &page, reply_to).await;
+            end(&core, row, &inbound).await;
         });
         return;
     }
     let query = press.filter(|(by, _)| *by == By::Press).map(|(_, query)| query);
-    answer(core, (place, claim), row, inbound, live, query);
-}
-
-fn is_menu(inbound: &Inbound) -> bool {
-    let text = inbound.text.trim();
-    ["/menu", "/start"].iter().any(|c| text == *c || text.strip_prefix(c).is_some_and(|t| t.starts_with(' ')))
+    let choose: Choose = if decides { press::without_toasts } else { |_, blocks| blocks };
+    answer(core, (place, row), inbound, live, (choose, query));
 }
 
 fn answer(
     core: &Core,
-    (place, claim): (Place, Claim),
-    row: i64,
+    (place, row): (Place, i64),
     inbound: Inbound,
     live: Arc<Live>,
-    query: Option<String>,
+    (choose, query): (Choose, Option<String>),
 ) {
     let conversation = inbound.conversation.clone();
     let (to, events) = mpsc::channel(EVENTS);
-    let choose: Choose = if query.is_some() { press::without_toasts } else { |_, blocks| blocks };
     let sink = Sink::new(to, core.engine.redactor()).keeping(inbound.conversation.clone(), row, choose);
-    let turn = core.engine.say(inbound, sink.clone());
+    let fetch = inbound.attached.is_some().then(|| fetch(core, place));
+    let turn = core.engine.say_fetched(inbound, fetch, sink.clone());
     core.live_begins(row, live.clone());
     let core = core.clone();
     tokio::spawn(async move {
@@ -106,7 +97,6 @@ fn answer(
         if !stored {
             end_later(&core, row, &conversation).await;
         }
-        drop(claim);
         tracing::debug!(row, ?status, "a message was answered");
     });
 }
@@ -122,41 +112,35 @@ async fn end_later(core: &Core, row: i64, conversation: &ConversationKey) {
     }
 }
 
-/// Fetches what is attached first; what cannot be fetched or read is said.
-async fn fetch_and_answer(
-    core: &Core,
-    (place, claim): (Place, Claim),
-    row: i64,
-    mut inbound: Inbound,
-    live: Arc<Live>,
-) {
-    let Some(attached) = inbound.attached.take() else { return };
-    let read = if let Some(why) = attached.refused {
-        Err(why)
-    } else if attached.voice {
-        spoken(core, place, &inbound, &attached).await.map(|text| {
-            inbound.text = text;
-            inbound.actor.origin = crate::domain::Origin::Voice;
-        })
-    } else {
-        document(core, &attached).await.map(|Document { name, text }| {
+/// Brings what is attached into the message; what cannot be fetched or read is said.
+fn fetch(core: &Core, place: Place) -> Fetch {
+    let core = core.clone();
+    Box::new(move |mut inbound| {
+        Box::pin(async move {
+            let Some(attached) = inbound.attached.take() else { return Ok(inbound) };
+            if let Some(why) = attached.refused {
+                return Err(why);
+            }
+            if attached.voice {
+                inbound.text = spoken(&core, place, &inbound, &attached).await?;
+                inbound.actor.origin = Origin::Voice;
+                return Ok(inbound);
+            }
+            let Document { name, text } = document(&core, &attached).await?;
             inbound.quoted.push(Untrusted::new(&format!("{name}\n{}", text.as_str())));
             if inbound.text.trim().is_empty() {
                 inbound.text = format!("What stands out in the attached file {name}?");
             }
+            Ok(inbound)
         })
-    };
-    match read {
-        Ok(()) => answer(core, (place, claim), row, inbound, live, None),
-        Err(why) => end(core, row, &inbound, &[Block::notice(Level::Warning, why)]).await,
-    }
+    })
 }
 
-async fn end(core: &Core, row: i64, inbound: &Inbound, reply: &[Block]) {
-    let end = TurnEnd { inbox: Some(row), reply, ..TurnEnd::default() };
-    match core.engine.store().end_turn(&inbound.conversation, end, clock::now()).await {
-        Ok(()) => core.wake.notify_one(),
-        Err(error) => tracing::error!(%error, row, "a message's end could not be written down"),
+/// Ends a message that was answered by a menu.
+async fn end(core: &Core, row: i64, inbound: &Inbound) {
+    let end = TurnEnd { inbox: Some(row), ..TurnEnd::default() };
+    if let Err(error) = core.engine.store().end_turn(&inbound.conversation, end, clock::now()).await {
+        tracing::error!(%error, row, "a message's end could not be written down");
     }
 }
 

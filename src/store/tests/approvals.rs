@@ -4,19 +4,19 @@ use super::*;
 use crate::{
     domain::Block,
     policy::approval::Ruling,
-    store::{Finish, StoreError},
+    store::{Decided, Finish, StoreError},
 };
 
 fn asked() -> AuditEntry {
     entry(AuditKind::Asked, "asked")
 }
 
-fn audited(_: &Approval, ruling: &Ruling) -> Vec<AuditEntry> {
+fn audited(_: &Approval, ruling: &Ruling) -> Decided {
     let mut entries = vec![entry(AuditKind::Decided, &format!("{ruling:?}"))];
     if *ruling == Ruling::Execute {
         entries.push(entry(AuditKind::WriteBegins, "begins"));
     }
-    entries
+    entries.into()
 }
 
 fn always(ruling: Ruling) -> impl Fn(&Approval) -> Ruling + Send + Sync {
@@ -128,8 +128,8 @@ async fn no_decision_without_its_audit_row() {
     let (id, by) = (approval(1).id, actor("ben"));
     let execute = always(Ruling::Execute);
     let refuse = always(Ruling::Refused("no".to_owned()));
-    let nothing = |_: &Approval, _: &Ruling| vec![];
-    let half = |_: &Approval, _: &Ruling| vec![entry(AuditKind::Decided, "half")];
+    let nothing = |_: &Approval, _: &Ruling| Decided::default();
+    let half = |_: &Approval, _: &Ruling| vec![entry(AuditKind::Decided, "half")].into();
     for found in [
         store.approval_decide(id, &execute, &by, at(1), &nothing).await,
         store.approval_decide(id, &execute, &by, at(1), &half).await,

@@ -19,7 +19,7 @@ async fn child() {
     let store = open(Path::new(&dir)).await;
     store.recover(at(0), &unknown).await.unwrap();
     let decided = |_: &Approval, _: &Ruling| {
-        vec![entry(AuditKind::Decided, "yes"), entry(AuditKind::WriteBegins, "now")]
+        vec![entry(AuditKind::Decided, "yes"), entry(AuditKind::WriteBegins, "now")].into()
     };
     loop {
         let message = store.inbox_put(&inbound("go"), at(1)).await.unwrap();

@@ -132,18 +132,19 @@ impl Site {
         Directory { customers: customers.to_vec(), services }
     }
 
-    /// All tools over this site, and those that have no body.
-    pub fn registry(self: &Arc<Self>) -> Registry {
+    /// All tools over this site, `more`, and those that have no body.
+    pub fn registry(self: &Arc<Self>, more: &[Arc<dyn Tool>]) -> Registry {
         let customer = || param("customer_id", ParamKind::Customer, true);
         let service = || param("service", ParamKind::Service, false);
         let tool = |kind, spec| Arc::new(SiteTool { site: self.clone(), kind, spec }) as Arc<dyn Tool>;
-        let all = vec![
+        let mut all = vec![
             tool(Kind::CheckUp, spec("check_up", vec![customer()], Risk::Safe, true)),
             tool(Kind::Customers, spec("list_customers", vec![], Risk::Safe, false)),
             tool(Kind::Health, spec("get_health_score", vec![customer()], Risk::Safe, false)),
             tool(Kind::Logs, spec("get_recent_logs", vec![customer(), service(), lines()], Risk::Safe, true)),
             tool(Kind::Restart, spec("restart_container", vec![customer(), service()], Risk::Confirm, true)),
         ];
+        all.extend_from_slice(more);
         Registry::new(all, tools::blocked_specs())
     }
 }

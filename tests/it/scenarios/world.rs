@@ -4,14 +4,14 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use opsbot::{
-    agent::port::CallMode,
+    agent::port::{CallMode, Tool},
     app,
     config::{self, Env},
     domain::{
         Actor, AuditEntry, AuditKind, Block, Card, CardState, ChannelKind, ConversationKey, Inbound, Origin,
         Outbound, Role, TurnStatus, Untrusted,
     },
-    engine::{Bounds, Brain, Engine, KnownPeople, Parts, Sink, people::Configured},
+    engine::{Bounds, Brain, Directory, Engine, KnownPeople, Parts, Sink, people::Configured},
     llm::{self, Dialect},
     policy::{Policy, Redactor, approval::Verb},
     runtime::Counters,
@@ -45,6 +45,10 @@ pub struct Setup {
     pub on_disk: bool,
     /// The real tools over this configuration, in place of the site's.
     pub real: Option<String>,
+    /// Tools besides the site's.
+    pub more: Vec<Arc<dyn Tool>>,
+    /// The names, in place of the site's.
+    pub directory: Option<Directory>,
 }
 
 impl Default for Setup {
@@ -69,6 +73,8 @@ impl Default for Setup {
             people: vec![],
             on_disk: false,
             real: None,
+            more: vec![],
+            directory: None,
         }
     }
 }
@@ -221,16 +227,20 @@ fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path
             let config = config::parse(Path::new("config.toml"), text, &home()).unwrap();
             app::backends(&config, Some(spill.clone())).unwrap().registry
         }
-        None => site.registry(),
+        None => site.registry(&setup.more),
     };
     let config = config::parse(Path::new("config.toml"), &setup.rules, &home()).unwrap();
     let (policy, _): (Policy, _) = app::policy(&config, Path::new("config.toml"), registry.specs()).unwrap();
+    let names = setup.directory.clone().unwrap_or_else(Site::directory);
     Engine::new(Parts {
         policy,
         store,
         registry,
         brain: model.map(|model| brain(setup, model)),
-        directory: Arc::new(|| Box::pin(async { Site::directory() })),
+        directory: Arc::new(move || {
+            let names = names.clone();
+            Box::pin(async move { names })
+        }),
         people: Arc::new(KnownPeople::new(setup.people.clone())),
         redactor: Arc::new(Redactor::new(setup.secrets.clone())),
         spill,

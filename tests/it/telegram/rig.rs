@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     fake::{
         model::{FakeModel, Say},
-        telegram::{FakeTelegram, Options, Shown},
+        telegram::{CallbackAnswer, FakeTelegram, Options, Shown, World as Seen},
     },
     scenarios::world::{Setup, World},
 };
@@ -147,6 +147,15 @@ struct Running {
     task: JoinHandle<Result<(), String>>,
 }
 
+impl Running {
+    fn start(channel: Arc<Telegram>) -> Self {
+        let stop = CancellationToken::new();
+        let (runs, token) = (channel.clone(), stop.clone());
+        let task = tokio::spawn(async move { runs.run(token).await });
+        Self { channel, stop, task }
+    }
+}
+
 impl Phone {
     /// Starts the channel.
     pub async fn connect(&mut self) {
@@ -182,12 +191,10 @@ impl Phone {
             transcriber: Arc::new(NotSetUp),
             counters: self.counters.clone(),
             vitals: Default::default(),
+            resumed: Default::default(),
             webhook: None,
         });
-        let stop = CancellationToken::new();
-        let (runs, token) = (channel.clone(), stop.clone());
-        let task = tokio::spawn(async move { runs.run(token).await });
-        self.running = Some(Running { channel, stop, task });
+        self.running = Some(Running::start(channel));
     }
 
     /// Whether updates arrive, and what was seen.
@@ -213,10 +220,10 @@ impl Phone {
     /// The channel breaks in the middle of whatever it does and is started again, as the supervisor does; the engine
     /// and its turns live on.
     pub async fn break_channel(&mut self) {
-        let Running { task, .. } = self.running.take().unwrap();
+        let Running { channel, task, .. } = self.running.take().unwrap();
         task.abort();
         task.await.ok();
-        self.connect().await;
+        self.running = Some(Running::start(channel));
     }
 
     /// A restart in good order, over the same store.
@@ -230,6 +237,30 @@ impl Phone {
     /// Waits for a visible message of the bot that holds `part`.
     pub async fn sees(&self, chat: i64, part: &str) -> Shown {
         self.telegram.wait_message(chat, |m| !m.deleted && shown_text(m).contains(part), SOON).await
+    }
+
+    /// Waits for a visible message of the bot with this button.
+    pub async fn button(&self, chat: i64, label: &str) -> Shown {
+        let has = |m: &Shown| !m.deleted && m.keyboard.iter().flatten().any(|b| b.label == label);
+        self.telegram.wait_message(chat, has, SOON).await
+    }
+
+    /// `user` waits for this button and presses it; gives its message and what the press was answered with.
+    pub async fn tap(&self, chat: i64, user: i64, label: &str) -> (i32, CallbackAnswer) {
+        let message = self.button(chat, label).await.id;
+        let press = self.telegram.press(chat, user, message, label);
+        (message, self.answer(&press).await)
+    }
+
+    /// What the press was answered with.
+    pub async fn answer(&self, press: &str) -> CallbackAnswer {
+        let find = |w: &Seen| w.presses.iter().find(|p| p.id == press)?.answer.clone();
+        self.telegram.wait_some(find, SOON).await
+    }
+
+    /// Waits until the bot has taken in all that was sent to it.
+    pub async fn heard(&self) {
+        self.telegram.wait_for(|w| w.pending_updates() == 0, SOON).await;
     }
 
     /// All visible messages of the bot in `chat`, oldest first.

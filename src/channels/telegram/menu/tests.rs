@@ -71,7 +71,7 @@ fn text(post: &Post) -> &str {
 fn customers_come_in_pages_of_eight() {
     let directory = directory(19);
     let page = |n: usize| with(&directory, Role::Admin, |menu| menu.navigate(&format!("m:p:{n}")).unwrap());
-    let first = with(&directory, Role::Admin, |menu| menu.open());
+    let first = with(&directory, Role::Admin, |menu| menu.navigate("m:p:0").unwrap());
     assert_eq!(first, page(0));
     assert!(text(&first).starts_with("Customers\n"), "{first:?}");
     let rows = shown(&first);
@@ -82,11 +82,11 @@ fn customers_come_in_pages_of_eight() {
     assert_eq!(shown(&last)[2], [("◀", "m:p:1"), ("3/3", "m:p:2")]);
     assert_eq!(page(999), last, "customers may have gone meanwhile");
     assert_eq!(
-        shown(&with(&self::directory(2), Role::Admin, |menu| menu.open())).len(),
+        shown(&with(&self::directory(2), Role::Admin, |menu| menu.navigate("m:p:0").unwrap())).len(),
         1,
         "one page needs no steps"
     );
-    let none = with(&self::directory(0), Role::Admin, |menu| menu.open());
+    let none = with(&self::directory(0), Role::Admin, |menu| menu.navigate("m:p:0").unwrap());
     assert!(none.keyboard.is_empty() && text(&none).contains("[[customer]]"));
 }
 
@@ -126,6 +126,60 @@ fn a_customer_and_a_container_offer_the_tools_that_fit() {
 }
 
 #[test]
+fn a_command_that_lacks_its_customer_asks_whose() {
+    let page = |text: &str, role| page_for(text, role, &specs());
+    let table = [
+        ("/menu", Some("m:p:0")),
+        ("/start ref", Some("m:p:0")),
+        ("/help", Some("m:h:")),
+        ("/help check_up", None),
+        ("/check_up", Some("m:t:0:check_up")),
+        ("/check_up 3", None),
+        ("/customers", None),
+        ("/search_output", None),
+        ("/get_rows", None),
+        ("/modify_billing", None),
+        ("/menus", None),
+        ("menu", None),
+        ("", None),
+    ];
+    for (text, want) in table {
+        assert_eq!(page(text, Role::Operator).as_deref(), want, "{text}");
+    }
+    assert_eq!(page("/restart_container", Role::Viewer), None);
+    let to = page("/restart_container", Role::Operator).unwrap();
+    let directory = directory(4);
+    let post = with(&directory, Role::Operator, |menu| menu.navigate(&to).unwrap());
+    let taps = shown(&post).concat();
+    assert_eq!(taps[2..], [("3 · Firm 3", "m:l:0:3"), ("4 · Firm 4", "t:/restart_container 4")]);
+    let post = with(&directory, Role::Viewer, |menu| menu.navigate("m:t:0:check_up").unwrap());
+    assert_eq!(shown(&post).concat()[0], ("1 · Firm 1", "t:/check_up 1"));
+}
+
+#[test]
+fn help_is_grouped_and_fits_a_message_and_a_role() {
+    let help = |role| with(&directory(0), role, |menu| menu.navigate("m:h:").unwrap());
+    let admin = help(Role::Admin);
+    for part in [
+        "Look\n/check_up – What it does.\n/customers –",
+        "Change, after a yes\n/restart_container –",
+        "/unfreeze –",
+        "Never, whoever asks: modify billing.",
+    ] {
+        assert!(text(&admin).contains(part), "{part}\n{}", text(&admin));
+    }
+    let Body::Text(rich) = &admin.body else { panic!() };
+    let units: Vec<u16> = rich.text.encode_utf16().collect();
+    let of = |e: &MessageEntity| String::from_utf16(&units[e.offset..e.offset + e.length]).unwrap();
+    let code = |e: &&MessageEntity| e.kind == teloxide::types::MessageEntityKind::Code;
+    let coded: Vec<_> = rich.entities.iter().filter(code).map(of).collect();
+    assert_eq!(coded, ["/search_output <id>", "/get_rows <customer_id> <table>", "/approve ID", "/deny ID"]);
+    let viewer = help(Role::Viewer);
+    assert!(!text(&viewer).contains("restart") && !text(&viewer).contains("unfreeze"), "{viewer:?}");
+    assert_eq!(shown(&viewer).concat()[0], ("Customers", "m:p:0"));
+}
+
+#[test]
 fn what_leads_nowhere_is_stale() {
     let directory = directory(4);
     let table = [
@@ -143,6 +197,10 @@ fn what_leads_nowhere_is_stale() {
         "m:s:x:3web",
         "t:/check_up 3",
         "a:1",
+        "m:t:0:nothing",
+        "m:t:0:list_customers",
+        "m:t:0:modify_billing",
+        "m:h:x",
     ];
     for data in table {
         assert_eq!(with(&directory, Role::Admin, |menu| menu.navigate(data)), None, "{data}");
@@ -175,7 +233,7 @@ fn strange_and_long_names_lead_back_to_themselves() {
         None => data.to_owned(),
     };
     let mut leaves = 0;
-    let mut open = vec![menu.open()];
+    let mut open = vec![menu.navigate("m:p:0").unwrap()];
     for _ in 0..3 {
         let taps: Vec<_> = open.drain(..).flat_map(|post| post.keyboard.concat()).collect();
         for tap in taps {
@@ -204,7 +262,7 @@ fn the_command_menu_keeps_to_telegrams_limits_and_to_the_role() {
             "menu",
             "stop",
             "pending",
-            "list_customers",
+            "customers",
             "check_up",
             "get_container_status",
             "get_recent_logs",

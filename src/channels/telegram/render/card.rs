@@ -38,6 +38,20 @@ pub fn card(card: &Card, look: &Look<'_>) -> Post {
     Post { body: Body::Text(rich), keyboard: keyboard(card, whole), card: Some(card.id), quiet: false }
 }
 
+/// A card that stands elsewhere in the chat, in a few words: how it stands, what it asks, how it ended.
+pub fn brief(card: &Card) -> Post {
+    let (mark, title) = heading(card);
+    let mut pen = Pen::default();
+    pen.text(mark).text(" ").bold(title).text("\n");
+    calls(&mut pen, card, PART);
+    match &card.outcome {
+        Some(outcome) => pen.guarded(&cut(&prose(outcome), OUTCOME)),
+        None if card.state == CardState::Pending => pen.text("It waits in the message that this replies to."),
+        None => &mut pen,
+    };
+    Post { quiet: card.state != CardState::Unknown, ..Post::text(pen.finish()) }
+}
+
 /// The file with everything that a card asks, when it does not fit its message; it belongs in front of the card.
 pub(super) fn annex(card: &Card, look: &Look<'_>) -> Option<Post> {
     if card.state != CardState::Pending || face(card, look).1 {

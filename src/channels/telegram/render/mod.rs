@@ -26,7 +26,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-pub use card::card;
+pub use card::{brief, card};
 pub use live::live;
 pub use mending::{mark_repeat, plain, shorten};
 pub use split::split;
