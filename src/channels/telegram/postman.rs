@@ -350,7 +350,9 @@ async fn pieces(core: &Core, place: Place, reply: &OpenReply, own: &[i32]) -> Re
         let stands = posted.iter().find(|p| ![cards::MOVED, cards::MOVING].contains(&p.shown.as_str()));
         let face = cards::face(core, &approval);
         if let Some(stands) = stands.filter(|_| !begun) {
-            above.push((i32::try_from(stands.message).unwrap_or_default(), face));
+            let pressed = posted.iter().any(|p| reply.message == Some(p.message));
+            let message = i32::try_from(stands.message).unwrap_or_default();
+            above.push(Above { message, card: face, pressed });
             continue;
         }
         // It was settled before anybody saw it here, and nobody here waits for an answer.
@@ -367,10 +369,10 @@ async fn pieces(core: &Core, place: Place, reply: &OpenReply, own: &[i32]) -> Re
     }
     let posts = compose(core, &blocks).await;
     if posts.is_empty() {
-        return Ok(above.iter().filter(|(at, card)| is_told(reply, *at, card)).map(point).collect());
+        return Ok(above.iter().filter(|a| a.is_told(reply)).map(Above::point).collect());
     }
     let asked = reply.message.filter(|_| place.is_group()).and_then(|m| i32::try_from(m).ok());
-    let about = above.first().map(|(message, _)| *message);
+    let about = above.first().map(|a| a.message);
     let piece = |(n, post): (usize, Post)| {
         let to = if post.card.is_none() { about.or(asked) } else { asked };
         let card = post.card.and_then(|id| Some((id, shown.get(&id)?.clone())));
@@ -379,15 +381,24 @@ async fn pieces(core: &Core, place: Place, reply: &OpenReply, own: &[i32]) -> Re
     Ok(posts.into_iter().enumerate().map(piece).collect())
 }
 
-/// Whether a line has to point to the card that stands at `at`: words are always answered, a press of that very card
-/// was; and an outcome that nobody knows must be heard.
-fn is_told(reply: &OpenReply, at: i32, card: &Card) -> bool {
-    let words = reply.inbox.is_some() && reply.message != Some(at.into());
-    words || (reply.inbox.is_none() && card.state == CardState::Unknown)
+/// A card that stands in the reply's place already.
+struct Above {
+    message: i32,
+    card: Card,
+    /// The reply answers a press of it.
+    pressed: bool,
 }
 
-fn point((at, card): &(i32, Card)) -> Piece {
-    Piece::replies(render::brief(card), Some(*at))
+impl Above {
+    /// Whether a line has to point to it: words are always answered, a press was; and an outcome that nobody knows must
+    /// be heard.
+    fn is_told(&self, reply: &OpenReply) -> bool {
+        if reply.inbox.is_some() { !self.pressed } else { self.card.state == CardState::Unknown }
+    }
+
+    fn point(&self) -> Piece {
+        Piece::replies(render::brief(&self.card), Some(self.message))
+    }
 }
 
 async fn compose(core: &Core, blocks: &[Block]) -> Vec<Post> {

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod channel;
 mod files;
 mod kill;
 mod people;

@@ -1,6 +1,8 @@
 //! The Telegram channel from the outside.
 
+mod approvals;
 mod courier;
+mod durable;
 mod emulator;
 mod faults;
 mod groups;

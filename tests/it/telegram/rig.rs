@@ -17,7 +17,7 @@ use opsbot::{
     runtime::Counters,
     voice::NotSetUp,
 };
-use tokio::task::JoinHandle;
+use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -118,7 +118,7 @@ impl Line {
             edit_every: self.edit_every,
         };
         let counters = Counters::new(Timestamp::now());
-        let mut phone = Phone { world, telegram, timing, counters, running: None };
+        let mut phone = Phone { world, telegram, timing, counters, running: None, process: None };
         phone.connect().await;
         phone
     }
@@ -139,6 +139,16 @@ pub struct Phone {
     pub counters: Counters,
     timing: Timing,
     running: Option<Running>,
+    /// What the channel, its turns and its writes run on; a crash takes all of it away.
+    process: Option<Runtime>,
+}
+
+impl Drop for Phone {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.shutdown_background();
+        }
+    }
 }
 
 struct Running {
@@ -147,17 +157,9 @@ struct Running {
     task: JoinHandle<Result<(), String>>,
 }
 
-impl Running {
-    fn start(channel: Arc<Telegram>) -> Self {
-        let stop = CancellationToken::new();
-        let (runs, token) = (channel.clone(), stop.clone());
-        let task = tokio::spawn(async move { runs.run(token).await });
-        Self { channel, stop, task }
-    }
-}
-
 impl Phone {
     /// Starts the channel.
+    #[expect(clippy::unused_async, reason = "it is awaited like its opposite")]
     pub async fn connect(&mut self) {
         let settings = Settings {
             groups: [GROUP].into(),
@@ -194,7 +196,16 @@ impl Phone {
             resumed: Default::default(),
             webhook: None,
         });
-        self.running = Some(Running::start(channel));
+        self.run(channel);
+    }
+
+    fn run(&mut self, channel: Arc<Telegram>) {
+        let stop = CancellationToken::new();
+        let (runs, token) = (channel.clone(), stop.clone());
+        let threads = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let process = self.process.get_or_insert_with(|| threads().unwrap());
+        let task = process.spawn(async move { runs.run(token).await });
+        self.running = Some(Running { channel, stop, task });
     }
 
     /// Whether updates arrive, and what was seen.
@@ -209,27 +220,41 @@ impl Phone {
         tokio::time::timeout(SOON, task).await.expect("the channel does not stop").unwrap().unwrap();
     }
 
-    /// Takes the channel and the engine away in the middle of whatever they do, as a kill would.
+    /// Ends the channel and runs it again in the same process, as its supervisor does.
+    pub async fn run_again(&mut self) {
+        let channel = self.running.as_ref().unwrap().channel.clone();
+        self.disconnect().await;
+        self.run(channel);
+    }
+
+    /// Takes the channel, all turns and all writes away in the middle of whatever they do, as a kill would.
     pub async fn crash(&mut self) {
-        let Running { task, .. } = self.running.take().unwrap();
-        task.abort();
-        task.await.ok();
+        self.running = None;
+        self.end_process().await;
         self.world.reopen().await;
+    }
+
+    /// Every task is dropped where it waits.
+    async fn end_process(&mut self) {
+        if let Some(process) = self.process.take() {
+            tokio::task::spawn_blocking(move || process.shutdown_timeout(SOON)).await.unwrap();
+        }
     }
 
     /// The channel breaks in the middle of whatever it does and is started again, as the supervisor does; the engine
     /// and its turns live on.
     pub async fn break_channel(&mut self) {
-        let Running { channel, task, .. } = self.running.take().unwrap();
+        let Running { task, channel, .. } = self.running.take().unwrap();
         task.abort();
         task.await.ok();
-        self.running = Some(Running::start(channel));
+        self.run(channel);
     }
 
     /// A restart in good order, over the same store.
     pub async fn restart(&mut self) {
         self.disconnect().await;
         self.world.engine.drain(Duration::from_secs(4)).await;
+        self.end_process().await;
         self.world.reopen().await;
         self.connect().await;
     }
@@ -237,6 +262,30 @@ impl Phone {
     /// Waits for a visible message of the bot that holds `part`.
     pub async fn sees(&self, chat: i64, part: &str) -> Shown {
         self.telegram.wait_message(chat, |m| !m.deleted && shown_text(m).contains(part), SOON).await
+    }
+
+    /// Waits for a card that asks in `chat`, the newest if there are several.
+    pub async fn card(&self, chat: i64) -> Shown {
+        let found = |w: &Seen| {
+            let mut asking = w.from_bot(chat).filter(|m| !m.deleted && asks(m));
+            asking.next_back().cloned()
+        };
+        self.telegram.wait_some(found, SOON).await
+    }
+
+    /// Waits until the message `id` holds `part`, and gives it.
+    pub async fn becomes(&self, chat: i64, id: i32, part: &str) -> Shown {
+        let found = |w: &Seen| w.message(chat, id).filter(|m| !m.deleted && m.text.contains(part)).cloned();
+        self.telegram.wait_some(found, SOON).await
+    }
+
+    /// `user` presses a button (by its label or data, there or not any more), and hears this.
+    pub async fn press(&self, chat: i64, user: i64, message: i32, button: &str) -> CallbackAnswer {
+        let press = match button.split_once(':') {
+            Some(("a" | "d", _)) => self.telegram.press_data(chat, user, message, button),
+            _ => self.telegram.press(chat, user, message, button),
+        };
+        self.answer(&press).await
     }
 
     /// Waits for a visible message of the bot with this button.
@@ -290,6 +339,16 @@ impl Phone {
             panic!("it never becomes quiet.\n{}", self.telegram.transcript());
         }
     }
+}
+
+/// Whether it is a card with its buttons.
+pub fn asks(shown: &Shown) -> bool {
+    shown.keyboard.concat().iter().any(|b| b.data.as_deref().is_some_and(|d| d.starts_with("d:")))
+}
+
+/// The data of a card's button with this mark.
+pub fn data(card: &Shown, mark: &str) -> String {
+    card.keyboard.concat().into_iter().find(|b| b.label.starts_with(mark)).unwrap().data.unwrap()
 }
 
 /// Text or caption.
