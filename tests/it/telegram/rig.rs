@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fake::{
-        self,
         model::{FakeModel, Say},
         telegram::{CallbackAnswer, FakeTelegram, Options, Shown, World as Seen},
     },
@@ -160,7 +159,7 @@ struct Running {
 
 impl Phone {
     /// Starts the channel.
-    #[allow(clippy::unused_async, reason = "it may have to wait for something one day, as its end does")]
+    #[expect(clippy::unused_async, reason = "it is awaited like its opposite")]
     pub async fn connect(&mut self) {
         let settings = Settings {
             groups: [GROUP].into(),
@@ -235,20 +234,20 @@ impl Phone {
         self.world.reopen().await;
     }
 
-    /// The channel breaks in the middle of whatever it does and is started again, as the supervisor does; the engine
-    /// and its turns live on.
-    pub async fn break_channel(&mut self) {
-        let Running { task, .. } = self.running.take().unwrap();
-        task.abort();
-        task.await.ok();
-        self.connect().await;
-    }
-
     /// Every task is dropped where it waits.
     async fn end_process(&mut self) {
         if let Some(process) = self.process.take() {
             tokio::task::spawn_blocking(move || process.shutdown_timeout(SOON)).await.unwrap();
         }
+    }
+
+    /// The channel breaks in the middle of whatever it does and is started again, as the supervisor does; the engine
+    /// and its turns live on.
+    pub async fn break_channel(&mut self) {
+        let Running { task, channel, .. } = self.running.take().unwrap();
+        task.abort();
+        task.await.ok();
+        self.run(channel);
     }
 
     /// A restart in good order, over the same store.
@@ -263,6 +262,30 @@ impl Phone {
     /// Waits for a visible message of the bot that holds `part`.
     pub async fn sees(&self, chat: i64, part: &str) -> Shown {
         self.telegram.wait_message(chat, |m| !m.deleted && shown_text(m).contains(part), SOON).await
+    }
+
+    /// Waits for a card that asks in `chat`, the newest if there are several.
+    pub async fn card(&self, chat: i64) -> Shown {
+        let found = |w: &Seen| {
+            let mut asking = w.from_bot(chat).filter(|m| !m.deleted && asks(m));
+            asking.next_back().cloned()
+        };
+        self.telegram.wait_some(found, SOON).await
+    }
+
+    /// Waits until the message `id` holds `part`, and gives it.
+    pub async fn becomes(&self, chat: i64, id: i32, part: &str) -> Shown {
+        let found = |w: &Seen| w.message(chat, id).filter(|m| !m.deleted && m.text.contains(part)).cloned();
+        self.telegram.wait_some(found, SOON).await
+    }
+
+    /// `user` presses a button (by its label or data, there or not any more), and hears this.
+    pub async fn press(&self, chat: i64, user: i64, message: i32, button: &str) -> CallbackAnswer {
+        let press = match button.split_once(':') {
+            Some(("a" | "d", _)) => self.telegram.press_data(chat, user, message, button),
+            _ => self.telegram.press(chat, user, message, button),
+        };
+        self.answer(&press).await
     }
 
     /// Waits for a visible message of the bot with this button.
@@ -287,32 +310,6 @@ impl Phone {
     /// Waits until the bot has taken in all that was sent to it.
     pub async fn heard(&self) {
         self.telegram.wait_for(|w| w.pending_updates() == 0, SOON).await;
-    }
-
-    /// Waits for a card that asks in `chat`, the newest if there are several.
-    pub async fn card(&self, chat: i64) -> Shown {
-        let found = |w: &fake::telegram::World| {
-            let mut asking = w.from_bot(chat).filter(|m| !m.deleted && asks(m));
-            asking.next_back().cloned()
-        };
-        self.telegram.wait_some(found, SOON).await
-    }
-
-    /// Waits until the message `id` holds `part`, and gives it.
-    pub async fn becomes(&self, chat: i64, id: i32, part: &str) -> Shown {
-        let found = |w: &fake::telegram::World| {
-            w.message(chat, id).filter(|m| !m.deleted && m.text.contains(part)).cloned()
-        };
-        self.telegram.wait_some(found, SOON).await
-    }
-
-    /// `user` presses a button (by its label or data, there or not any more), and hears this.
-    pub async fn press(&self, chat: i64, user: i64, message: i32, button: &str) -> CallbackAnswer {
-        let press = match button.split_once(':') {
-            Some(("a" | "d", _)) => self.telegram.press_data(chat, user, message, button),
-            _ => self.telegram.press(chat, user, message, button),
-        };
-        self.answer(&press).await
     }
 
     /// All visible messages of the bot in `chat`, oldest first.
