@@ -130,7 +130,7 @@ async fn in_a_group_only_the_right_people_press_and_the_others_learn_why() {
     phone.telegram.hold(true);
     let presses = [CLEO, ANNA].map(|who| phone.telegram.press(GROUP, who, card.id, YES));
     phone.telegram.hold(false);
-    let heard = [phone.answered(&presses[0]).await, phone.answered(&presses[1]).await];
+    let heard = [phone.answer(&presses[0]).await, phone.answer(&presses[1]).await];
     phone.becomes(GROUP, card.id, "all up").await;
     phone.quiet().await;
     let late: Vec<_> = heard.iter().filter(|h| h.text.contains("already approved by")).collect();

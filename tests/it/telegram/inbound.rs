@@ -163,7 +163,7 @@ async fn forwarded_words_name_no_target() {
         if forwarded {
             let theirs = phone.telegram.say(GROUP, BEN, "restart customer 19 web");
             phone.telegram.forward(ANNA, ANNA, GROUP, theirs);
-            phone.sees(ANNA, "19").await;
+            phone.sees(ANNA, "only for what you name yourself").await;
             let said = asked(&phone, 0);
             assert!(fenced(&said).contains("forwarded from ben:\nrestart customer 19 web"), "{said}");
         } else {
@@ -223,7 +223,7 @@ async fn what_cannot_be_read_is_answered_with_what_would_help() {
     }
     let fetched = phone.telegram.calls_of("getFile").len();
     phone.telegram.send_document(ANNA, ANNA, "huge.log", vec![b'a'; (20 << 20) + 1], "");
-    phone.sees(ANNA, "`huge.log` is 21 MB large").await;
+    phone.sees(ANNA, "huge.log is 21 MB large").await;
     assert_eq!(phone.telegram.calls_of("getFile").len(), fetched, "it is not fetched");
 }
 

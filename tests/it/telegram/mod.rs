@@ -2,6 +2,7 @@
 
 mod approvals;
 mod courier;
+mod doctor;
 mod durable;
 mod emulator;
 mod faults;

@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fake::{
-        self,
         model::{FakeModel, Say},
         telegram::{CallbackAnswer, FakeTelegram, Options, Shown, World as Seen},
     },
@@ -160,6 +159,7 @@ struct Running {
 
 impl Phone {
     /// Starts the channel.
+    #[expect(clippy::unused_async, reason = "it is awaited like its opposite")]
     pub async fn connect(&mut self) {
         let settings = Settings {
             groups: [GROUP].into(),
@@ -244,10 +244,10 @@ impl Phone {
     /// The channel breaks in the middle of whatever it does and is started again, as the supervisor does; the engine
     /// and its turns live on.
     pub async fn break_channel(&mut self) {
-        let Running { task, .. } = self.running.take().unwrap();
+        let Running { task, channel, .. } = self.running.take().unwrap();
         task.abort();
         task.await.ok();
-        self.connect().await;
+        self.run(channel);
     }
 
     /// A restart in good order, over the same store.
@@ -266,7 +266,7 @@ impl Phone {
 
     /// Waits for a card that asks in `chat`, the newest if there are several.
     pub async fn card(&self, chat: i64) -> Shown {
-        let found = |w: &fake::telegram::World| {
+        let found = |w: &Seen| {
             let mut asking = w.from_bot(chat).filter(|m| !m.deleted && asks(m));
             asking.next_back().cloned()
         };
@@ -275,9 +275,7 @@ impl Phone {
 
     /// Waits until the message `id` holds `part`, and gives it.
     pub async fn becomes(&self, chat: i64, id: i32, part: &str) -> Shown {
-        let found = |w: &fake::telegram::World| {
-            w.message(chat, id).filter(|m| !m.deleted && m.text.contains(part)).cloned()
-        };
+        let found = |w: &Seen| w.message(chat, id).filter(|m| !m.deleted && m.text.contains(part)).cloned();
         self.telegram.wait_some(found, SOON).await
     }
 
@@ -287,13 +285,7 @@ impl Phone {
             Some(("a" | "d", _)) => self.telegram.press_data(chat, user, message, button),
             _ => self.telegram.press(chat, user, message, button),
         };
-        self.answered(&press).await
-    }
-
-    /// Waits for the answer to a press.
-    pub async fn answered(&self, press: &str) -> CallbackAnswer {
-        let found = |w: &fake::telegram::World| w.presses.iter().find(|p| p.id == press)?.answer.clone();
-        self.telegram.wait_some(found, SOON).await
+        self.answer(&press).await
     }
 
     /// Waits for a visible message of the bot with this button.

@@ -26,6 +26,11 @@ pub fn mark_repeat(mut post: Post) -> Post {
     pen.push(&split::head(std::mem::take(rich), room));
     *rich = pen.finish();
     rich.text.truncate(rich.text.trim_end().len());
+    let end = rich.units();
+    rich.entities.retain_mut(|entity| {
+        entity.length = entity.length.min(end.saturating_sub(entity.offset));
+        entity.length > 0
+    });
     rich.entities.truncate(ENTITY_LIMIT);
     post
 }

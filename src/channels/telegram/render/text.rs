@@ -31,10 +31,31 @@ pub(super) fn whole_line(raw: &str) -> String {
     safe.as_str().split(['\n', '\t']).map(str::trim_end).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
-/// Safe text: no escapes, tabs made blanks, nothing but lines at its edges.
+/// Safe text: no escapes, tabs made blanks, nothing but lines at its edges. Joiners stay where writing needs them.
 pub(super) fn prose(raw: &str) -> String {
-    let safe = Untrusted::new(raw).as_str().replace('\t', "    ");
-    safe.trim_end().trim_start_matches('\n').to_owned()
+    let mut safe = String::with_capacity(raw.len());
+    let mut from = 0;
+    for (at, joiner) in raw.match_indices(['\u{200c}', '\u{200d}']) {
+        let before = raw.get(from..at).unwrap_or_default();
+        let after = raw.get(at + joiner.len()..).unwrap_or_default();
+        if joins(before.chars().next_back(), joiner, after.chars().next()) {
+            safe.push_str(Untrusted::new(before).as_str());
+            safe.push_str(joiner);
+            from = at + joiner.len();
+        }
+    }
+    safe.push_str(Untrusted::new(raw.get(from..).unwrap_or_default()).as_str());
+    safe.replace('\t', "    ").trim_end().trim_start_matches('\n').to_owned()
+}
+
+/// Whether the joiner makes one picture of two emoji, or shapes letters of a script that is written with joiners;
+/// within other words it would only hide something.
+fn joins(before: Option<char>, joiner: &str, after: Option<char>) -> bool {
+    let picture = |c: char| matches!(c, '\u{2190}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}');
+    let shaped =
+        |c: char| matches!(c, '\u{600}'..='\u{dff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{18af}');
+    let (Some(before), Some(after)) = (before, after) else { return false };
+    joiner == "\u{200d}" && picture(before) && picture(after) || shaped(before) && shaped(after)
 }
 
 /// Safe lines, each bounded, tabs made blanks.
@@ -154,5 +175,22 @@ mod tests {
         assert_eq!(cut("abc", 3), "abc");
         assert_eq!(one_line("a\u{1b}[2J\nb\tc\r"), "a b c");
         assert!(is_blank(" \n\u{200b}\u{2800}\t") && !is_blank("\u{301}") && is_blank(""));
+    }
+
+    #[test]
+    fn joiners_stay_where_writing_needs_them() {
+        let table = [
+            ("👨\u{200d}👩\u{200d}👧", "👨\u{200d}👩\u{200d}👧"),
+            ("❤\u{fe0f}\u{200d}🔥 👩🏽\u{200d}💻", "❤\u{fe0f}\u{200d}🔥 👩🏽\u{200d}💻"),
+            ("می\u{200c}خواهم", "می\u{200c}خواهم"),
+            ("क्\u{200d}ष", "क्\u{200d}ष"),
+            ("re\u{200d}start /st\u{200c}op", "restart /stop"),
+            ("\u{200d}👨\u{200d}", "👨"),
+            ("👨\u{200d}\u{1b}[31m👩", "👨👩"),
+            ("19\u{200b}0 \u{202e}x", "190 x"),
+        ];
+        for (raw, want) in table {
+            assert_eq!(prose(raw), want, "{raw:?}");
+        }
     }
 }
