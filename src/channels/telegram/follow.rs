@@ -17,7 +17,10 @@ use super::{
     courier::{Attempt, Lane},
     press,
 };
-use crate::domain::{Block, Outbound};
+use crate::{
+    domain::{Block, Outbound},
+    policy::Redactor,
+};
 
 /// Telegram shows an action for five seconds.
 const ACTION_LASTS: Duration = Duration::from_millis(4500);
@@ -81,7 +84,7 @@ impl Live {
             tokio::select! {
                 event = events.recv() => match event {
                     None | Some(Outbound::Done { .. }) => break,
-                    Some(event) => said.hear(event),
+                    Some(event) => said.hear(event, &core.engine.redactor()),
                 },
                 () = sleep_until(action) => {
                     core.courier.action(self.place);
@@ -94,13 +97,16 @@ impl Live {
                 () = &mut showing => next = Instant::now() + pace,
             }
         }
-        showing.await;
+        if !showing.is_terminated() {
+            showing.await;
+        }
     }
 
     fn compose(&self, core: &Core, said: &Said) -> Post {
         let (draw, data) = (|_: &_| None, |text: &str| press::short(text));
         let progress = said.progress.as_deref();
-        let rich = super::live(&said.blocks, &said.text, progress, &core.look(&draw, &data));
+        let text = core.engine.redactor().redact(said.whole_words()).into_owned();
+        let rich = super::live(&said.blocks, &text, progress, &core.look(&draw, &data));
         let stop = Tap { label: "■ Stop".to_owned(), data: press::STOP.to_owned() };
         Post { keyboard: vec![vec![stop]], ..Post::text(rich) }
     }
@@ -133,7 +139,13 @@ impl Live {
 }
 
 impl Said {
-    fn hear(&mut self, event: Outbound) {
+    /// The text without its last word, which may be the beginning of a secret.
+    fn whole_words(&self) -> &str {
+        let end = self.text.rfind(char::is_whitespace).unwrap_or_default();
+        self.text.get(..end).unwrap_or_default()
+    }
+
+    fn hear(&mut self, event: Outbound, redactor: &Redactor) {
         self.fresh = true;
         match event {
             Outbound::Delta { text } => {
@@ -146,7 +158,7 @@ impl Said {
             Outbound::Block { content } => {
                 let text = std::mem::take(&mut self.text);
                 if !text.trim().is_empty() {
-                    self.blocks.push(Block::text(text));
+                    self.blocks.push(Block::text(redactor.redact(&text).into_owned()));
                 }
                 // A card is a message of its own.
                 if !matches!(content, Block::Card(_)) {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -43,6 +43,27 @@ pub(super) struct Intake {
     core: Core,
     /// Groups whose people were told that nobody answers there.
     told: Mutex<BTreeSet<i64>>,
+    /// The last updates that were dealt with; one that comes again changes nothing, also where no row says so.
+    seen: Mutex<BTreeSet<u32>>,
+}
+
+/// How many updates are remembered as dealt with.
+const SEEN_AT_MOST: usize = 1000;
+
+/// What an update leads to.
+enum Follows {
+    /// A message that is to be kept and answered.
+    Turn(Box<Taken>, Role),
+    /// Something that needs no row. It is done once the rest of its batch is kept, for until then all may come again.
+    Aside(Aside),
+}
+
+enum Aside {
+    Stranger(Sender),
+    NotHere(Place),
+    Edit(Said),
+    Press(Press, press::Meaning, Role),
+    ForeignPress(Press),
 }
 
 /// A message that is to be kept, and what follows once it is.
@@ -55,7 +76,7 @@ struct Taken {
 
 impl Intake {
     pub(super) fn new(core: Core) -> Self {
-        Self { core, told: Mutex::default() }
+        Self { core, told: Mutex::default(), seen: Mutex::default() }
     }
 
     /// Polls until `stop`.
@@ -162,31 +183,59 @@ impl Intake {
     pub(super) async fn take(&self, updates: Vec<Arrived>) -> Result<(), StoreError> {
         let now = clock::now();
         let count = updates.len();
-        let mut taken = Vec::new();
+        let mut ids = BTreeSet::new();
+        let (mut kinds, mut follows) = (Vec::new(), Vec::new());
         for (id, update) in updates {
+            if self.seen().contains(&id) || !ids.insert(id) {
+                kinds.push((id, "duplicate"));
+                continue;
+            }
             let event = match update {
                 Ok(update) => decode::decode(&update, &self.core.me),
                 Err(_) => Event::Ignored("unreadable"),
             };
-            let kind = label(&event);
+            kinds.push((id, label(&event)));
+            self.event(id, event, &mut follows).await;
+        }
+        let taken = |f: &Follows| match f {
+            Follows::Turn(taken, _) => Some((taken.source.clone(), taken.inbound.clone())),
+            Follows::Aside(_) => None,
+        };
+        let messages: Vec<_> = follows.iter().filter_map(taken).collect();
+        let rows = if messages.is_empty() { vec![] } else { self.core.engine.receive(&messages).await? };
+        self.remember(ids);
+        for (id, kind) in kinds {
             self.core.counters.add("opsbot_telegram_updates_total", &[("kind", kind)], 1);
             if kind == "unreadable" || kind == "unknown" {
                 tracing::warn!(id, "an update of a kind that this build does not know was left out");
             }
-            match event {
-                Event::Edited(said) if amended(&mut taken, &said) => {}
-                event => taken.extend(self.event(id, event).await),
-            }
         }
-        if !taken.is_empty() {
-            let messages: Vec<_> = taken.iter().map(|t| (t.source.clone(), t.inbound.clone())).collect();
-            let rows = self.core.engine.receive(&messages).await?;
-            for (row, taken) in rows.into_iter().zip(taken) {
-                self.set_to_work(row, taken);
+        let mut rows = rows.into_iter();
+        for follows in follows {
+            match follows {
+                Follows::Turn(taken, role) => {
+                    if taken.press.is_none() {
+                        greet::menu_of_commands(&self.core, taken.place, role);
+                    }
+                    self.set_to_work(rows.next().flatten(), *taken);
+                }
+                Follows::Aside(aside) => self.aside(aside).await,
             }
         }
         self.core.vitals.heard(count, now);
         Ok(())
+    }
+
+    fn remember(&self, mut ids: BTreeSet<u32>) {
+        let mut seen = self.seen();
+        seen.append(&mut ids);
+        while seen.len() > SEEN_AT_MOST {
+            seen.pop_first();
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_to_work(&self, row: Option<i64>, taken: Taken) {
@@ -208,46 +257,64 @@ impl Intake {
         turn::begin(&self.core, row, taken.inbound, None, taken.press);
     }
 
-    async fn event(&self, id: u32, event: Event) -> Option<Taken> {
-        match event {
-            Event::Said(said) => {
-                let who = self.who(&said.from, said.place, said.addressed).await?;
-                greet::menu_of_commands(&self.core, said.place, who.1);
-                Some(said_by(id, said, who))
-            }
-            Event::Edited(said) => {
-                self.who(&said.from, said.place, said.addressed).await?;
-                self.edited(said).await;
-                None
-            }
-            Event::Press(press) => self.pressed(id, press).await,
+    async fn event(&self, id: u32, event: Event, follows: &mut Vec<Follows>) {
+        let new = match event {
+            Event::Said(said) => match self.who(&said.from, said.place, said.addressed) {
+                Ok(who) => {
+                    let role = who.1;
+                    Some(Follows::Turn(Box::new(said_by(source(id), said, who)), role))
+                }
+                Err(aside) => aside.map(Follows::Aside),
+            },
+            Event::Edited(said) => match self.who(&said.from, said.place, said.addressed) {
+                // What the same batch brings unedited is not worth a turn of its own.
+                Ok(_) if follows.iter_mut().any(|f| f.is_amended(&said)) => None,
+                Ok(_) => Some(Follows::Aside(Aside::Edit(said))),
+                Err(aside) => aside.map(Follows::Aside),
+            },
+            Event::Press(press) => Some(self.pressed(id, press).await),
             Event::Left { place, by } => {
                 tracing::info!(chat = place.chat, by = by.id, "the bot was removed from a chat or blocked");
                 None
             }
             Event::Ignored(_) => None,
+        };
+        follows.extend(new);
+    }
+
+    async fn aside(&self, aside: Aside) {
+        let core = self.core.clone();
+        match aside {
+            Aside::Stranger(from) => greet::stranger(&core, &from).await,
+            Aside::NotHere(place) => self.not_here(place),
+            Aside::Edit(said) => self.edited(said).await,
+            Aside::ForeignPress(press) => drop(tokio::spawn(async move { core.hush(&press.query).await })),
+            Aside::Press(press, meaning, role) => drop(tokio::spawn(async move {
+                match meaning {
+                    press::Meaning::Menu(to) => press::turn_page(&core, &press, role, &to).await,
+                    press::Meaning::Again(id) => press::again(&core, &press, id).await,
+                    _ => {
+                        let text = "This button is of an older version; ask again.";
+                        core.toast(&press.query, text, true).await;
+                    }
+                }
+            })),
         }
     }
 
-    /// The one function that authorises: who it is, if they may speak here. Strangers are greeted, or met with silence.
-    async fn who(&self, from: &Sender, place: Place, addressed: bool) -> Option<(PersonName, Role)> {
+    /// The one function that authorises: who it is, if they may speak here; else what to do about it, if anything.
+    fn who(&self, from: &Sender, place: Place, addressed: bool) -> Result<(PersonName, Role), Option<Aside>> {
         if !addressed {
-            return None;
+            return Err(None);
         }
         let known = self.core.engine.people().who(ChannelKind::Telegram, &from.id.to_string());
         let listed = !place.is_group() || self.core.settings.groups.contains(&place.chat);
         match known {
-            Some(who) if listed => Some(who),
-            Some(_) => {
-                self.not_here(place);
-                None
-            }
+            Some(who) if listed => Ok(who),
+            Some(_) => Err(Some(Aside::NotHere(place))),
             None => {
                 self.core.counters.add("opsbot_telegram_strangers_total", &[], 1);
-                if !place.is_group() {
-                    greet::stranger(&self.core, from).await;
-                }
-                None
+                Err((!place.is_group()).then(|| Aside::Stranger(from.clone())))
             }
         }
     }
@@ -296,40 +363,26 @@ impl Intake {
         }
     }
 
-    async fn pressed(&self, id: u32, press: Press) -> Option<Taken> {
+    async fn pressed(&self, id: u32, press: Press) -> Follows {
         let Some((person, role)) = self.who_presses(&press) else {
-            let core = self.core.clone();
-            tokio::spawn(async move { core.hush(&press.query).await });
-            return None;
+            return Follows::Aside(Aside::ForeignPress(press));
         };
         let (by, text) = match press::meaning(&self.core, &press.data).await {
             press::Meaning::Text(text) => (By::Words, text),
             press::Meaning::Steer(text) => (By::Press, text),
-            other => {
-                let core = self.core.clone();
-                tokio::spawn(async move {
-                    match other {
-                        press::Meaning::Menu(to) => press::turn_page(&core, &press, role, &to).await,
-                        press::Meaning::Again(id) => press::again(&core, &press, id).await,
-                        _ => {
-                            let text = "This button is of an older version; ask again.";
-                            core.toast(&press.query, text, true).await;
-                        }
-                    }
-                });
-                return None;
-            }
+            other => return Follows::Aside(Aside::Press(press, other, role)),
         };
+        if let (Some(approval), Some(message)) = (press::card_of(&press.data), press.message) {
+            cards::found(&self.core, press.place, message, approval).await;
+        }
         let place = press.place;
         let actor = Actor { role, channel: ChannelKind::Telegram, origin: Origin::Button, person };
         let conversation =
             ConversationKey::in_chat(ChannelKind::Telegram, place.chat, place.thread, &actor.person);
-        if let (Some(approval), Some(message)) = (press::card_of(&press.data), press.message) {
-            cards::found(&self.core, place, message, approval).await;
-        }
         let message = press.message.map(i64::from);
         let inbound = Inbound { message, ..Inbound::new(conversation, actor, text) };
-        Some(Taken { source: source(id), inbound, place, press: Some((by, press.query)) })
+        let press = Some((by, press.query));
+        Follows::Turn(Box::new(Taken { source: source(id), inbound, place, press }), role)
     }
 
     /// Who pressed; a stranger's press is met with silence, wherever it came from.
@@ -356,7 +409,21 @@ pub(super) fn cure(fault: &Fault) -> String {
                          and check telegram.api_url"
                 .to_owned()
         }
+        Fault::Unknown(why) => format!("Telegram's answer is missing or cannot be read ({why})"),
         fault => fault.to_string(),
+    }
+}
+
+impl Follows {
+    /// Puts an edit into its message when both came together; false when this is not the message.
+    fn is_amended(&mut self, edit: &Said) -> bool {
+        let Self::Turn(taken, _) = self else { return false };
+        if taken.place != edit.place || taken.inbound.message != Some(edit.message.into()) {
+            return false;
+        }
+        taken.inbound.text.clone_from(&edit.text);
+        taken.inbound.quoted = quoted(edit);
+        true
     }
 }
 
@@ -364,7 +431,7 @@ fn source(update: u32) -> String {
     format!("{CHANNEL}{update}")
 }
 
-fn said_by(id: u32, said: Said, (person, role): (PersonName, Role)) -> Taken {
+fn said_by(source: String, said: Said, (person, role): (PersonName, Role)) -> Taken {
     let place = said.place;
     let actor = Actor { role, channel: ChannelKind::Telegram, origin: Origin::Typed, person };
     let conversation =
@@ -382,16 +449,7 @@ fn said_by(id: u32, said: Said, (person, role): (PersonName, Role)) -> Taken {
         attached,
         ..Inbound::new(conversation, actor, text)
     };
-    Taken { source: source(id), inbound, place, press: None }
-}
-
-/// Puts an edit into its message when both came together; false when the message is not among `taken`.
-fn amended(taken: &mut [Taken], edit: &Said) -> bool {
-    let same = |t: &&mut Taken| t.place == edit.place && t.inbound.message == Some(edit.message.into());
-    let Some(taken) = taken.iter_mut().find(same) else { return false };
-    taken.inbound.text.clone_from(&edit.text);
-    taken.inbound.quoted = quoted(edit);
-    true
+    Taken { source, inbound, place, press: None }
 }
 
 /// What came in other people's words, each with where it comes from.

@@ -80,6 +80,7 @@ impl Telegram {
     /// The store's, when nothing can be read at the start.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), String> {
         let courier = Courier::new(self.api.clone(), self.courier, self.counters.clone());
+        let _closes = Closing(courier.clone());
         let sending = AbortOnDropHandle::new(tokio::spawn(courier.clone().run(stop.clone())));
         let Some(me) = self.introduce(&stop).await else { return Ok(()) };
         tracing::info!(bot = %me.name, "telegram is up");
@@ -104,14 +105,19 @@ impl Telegram {
                 Some(hook) => hook.serve(intake.clone(), &stop).await,
             }
         };
-        let (heard, ..) = tokio::join!(
-            hearing,
-            postman::run(core.clone(), stop.clone()),
-            cards::run(core.clone(), stop.clone()),
-            sweep(core.clone(), stop.clone()),
-        );
-        heard?;
-        sending.await.map_err(|e| e.to_string())?
+        let sent = async {
+            sending.await.map_err(|e| e.to_string())??;
+            if stop.is_cancelled() { Ok(()) } else { Err("the sending ended by itself".to_owned()) }
+        };
+        let rest = async {
+            tokio::join!(
+                postman::run(core.clone(), stop.clone()),
+                cards::run(core.clone(), stop.clone()),
+                sweep(core.clone(), stop.clone()),
+            );
+            Ok(())
+        };
+        tokio::try_join!(hearing, sent, rest).map(drop)
     }
 
     /// Whether updates arrive, and what was seen.
@@ -139,7 +145,11 @@ impl Telegram {
                     if self.vitals.trouble(&intake::cure(&fault)) {
                         tracing::warn!(%fault, "Telegram does not say who we are; trying again");
                     }
-                    let wait = if fault == fault::Fault::Token { token } else { pause };
+                    let wait = match fault {
+                        fault::Fault::Token => token,
+                        fault::Fault::RetryAfter(wait) => wait.max(pause),
+                        _ => pause,
+                    };
                     pause = (pause * 2).min(longest);
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
@@ -148,6 +158,15 @@ impl Telegram {
                 }
             }
         }
+    }
+}
+
+/// Whoever waits for a send hears of the run's end, also of a broken one's.
+struct Closing(Courier);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

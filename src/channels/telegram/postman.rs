@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Body, Place, Post, cards,
+    Body, Place, Post, Rich, cards,
     core::{CHANNEL, Core, place_of, place_text},
     courier::{Attempt, Lane, Undelivered},
     places::Places,
@@ -24,11 +24,31 @@ use crate::{
 /// How far the delivery of a reply came.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Notes {
-    /// The messages that stand; 0 for one that may or may not.
+    /// The messages that stand; 0 for one that may or may not, or never will.
     sent: Vec<i32>,
-    /// The next one may have been sent: if no row says how that ended, it is marked when it is sent again.
-    begun: bool,
+    /// How often the sending of the next one began. As no row says how that ended, it is marked the second time, and
+    /// announced in place of a third.
+    begun: u8,
+    /// What the chat is still to be told about the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tell: Option<Tell>,
+    /// Why something of it was never delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<String>,
 }
+
+/// What a chat is told in place of a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Tell {
+    /// It may be there or not; so often this may still be tried to be said.
+    MaybeMissing { tries: u8 },
+    /// Telegram refuses it, in these words.
+    Refused { why: String },
+}
+
+/// How often it is tried to say that a message may be missing, when that itself may or may not arrive.
+const TELL_AT_MOST: u8 = 3;
 
 /// Delivers until `stop`; what is undelivered then stays in its row.
 pub(super) async fn run(core: Core, stop: CancellationToken) {
@@ -86,13 +106,19 @@ async fn deliver_all(core: &Core, place: Place, replies: Vec<OpenReply>) {
 /// Delivers one reply from where it stands; false when it has to wait.
 async fn deliver(core: &Core, place: Place, reply: OpenReply) -> Result<bool, StoreError> {
     let mut delivery = Delivery::begin(core, place, reply).await?;
-    while let Some(piece) = delivery.next() {
-        if !delivery.send(piece).await? {
+    loop {
+        let goes_on = if let Some(tell) = delivery.notes.tell.clone() {
+            delivery.tell(tell).await?
+        } else if let Some(piece) = delivery.next() {
+            delivery.send(piece).await?
+        } else {
+            delivery.end().await?;
+            return Ok(true);
+        };
+        if !goes_on {
             return Ok(false);
         }
     }
-    delivery.end().await?;
-    Ok(true)
 }
 
 /// One message of a reply.
@@ -122,6 +148,8 @@ struct Delivery<'a> {
     reply: OpenReply,
     pieces: Vec<Piece>,
     notes: Notes,
+    /// The row says already that the next one begins, and nothing was tried since.
+    noted: bool,
     over: bool,
 }
 
@@ -132,7 +160,7 @@ impl<'a> Delivery<'a> {
             None => Notes::default(),
         };
         let pieces = pieces(core, place, &reply, &notes.sent).await?;
-        Ok(Self { core, place, reply, pieces, notes, over: false })
+        Ok(Self { core, place, reply, pieces, notes, noted: false, over: false })
     }
 
     fn next(&self) -> Option<Piece> {
@@ -148,17 +176,22 @@ impl<'a> Delivery<'a> {
                 match self.core.courier.edit(self.place, live, false, Lane::Reply, post.clone()).await {
                     Ok(()) => return self.stands(live, &piece, true).await,
                     Err(Undelivered::MessageGone) => {}
+                    // What an edit may not do a new message may.
+                    Err(Undelivered::Refused(_)) => self.core.delete(self.place, live).await,
                     Err(fault) => return self.fails(fault).await,
                 }
             } else {
                 self.core.delete(self.place, live).await;
             }
         }
-        let attempt = if self.notes.begun { Attempt::MaybeRepeat } else { Attempt::First };
-        if !self.notes.begun {
-            self.notes.begun = true;
+        if !std::mem::take(&mut self.noted) {
+            if self.notes.begun > 1 {
+                return self.fails(Undelivered::Unsure).await;
+            }
+            self.notes.begun += 1;
             self.write(None, None).await?;
         }
+        let attempt = if self.notes.begun > 1 { Attempt::MaybeRepeat } else { Attempt::First };
         let lane = if post.card.is_some() { Lane::Critical } else { Lane::Reply };
         let sent = match piece.to {
             Some(to) => self.core.courier.reply(self.place, to, lane, post.clone(), attempt).await,
@@ -182,12 +215,11 @@ impl<'a> Delivery<'a> {
     async fn stands(&mut self, message: i32, piece: &Piece, first: bool) -> Result<bool, StoreError> {
         self.notes.sent.push(message);
         // One commit says that this one stands and that the next one begins.
-        self.notes.begun = self.notes.sent.len() < self.pieces.len();
-        let posted = piece.posted(self.place, message);
-        let over = (self.notes.sent.len() >= self.pieces.len()).then_some(Ok(()));
-        self.over = over.is_some();
+        self.noted = self.notes.sent.len() < self.pieces.len();
+        self.notes.begun = u8::from(self.noted);
+        self.over = !self.noted;
         let used_live = self.reply.inbox.filter(|_| first);
-        self.write_all(over, posted, used_live).await?;
+        self.write(piece.posted(self.place, message), used_live).await?;
         if piece.card.is_some() {
             self.core.card_posted.notify_one();
         }
@@ -199,36 +231,77 @@ impl<'a> Delivery<'a> {
 
     async fn fails(&mut self, fault: Undelivered) -> Result<bool, StoreError> {
         match fault {
-            Undelivered::Stopped { attempted: false } if self.notes.begun => {
-                self.notes.begun = false;
+            Undelivered::Stopped { attempted: false } if self.notes.begun > 0 => {
+                self.notes.begun -= 1;
                 self.write(None, None).await?;
                 return Ok(false);
             }
             Undelivered::Stopped { .. } | Undelivered::Token => return Ok(false),
             Undelivered::Unsure => {
                 tracing::warn!(id = self.reply.id, "a message may not have arrived; its chat is told");
-                self.notes.sent.push(0);
-                self.notes.begun = false;
-                self.over = self.notes.sent.len() >= self.pieces.len();
-                self.write(self.over.then_some(Ok(())), None).await?;
-                press::offer_again(self.core, self.place, self.reply.id).await;
+                self.instead(Tell::MaybeMissing { tries: TELL_AT_MOST }).await?;
             }
-            Undelivered::Gone(why) | Undelivered::Refused(why) => {
-                tracing::error!(id = self.reply.id, why, "a reply cannot be delivered");
-                self.core.counters.add("opsbot_telegram_dead_letters_total", &[], 1);
-                self.over = true;
-                self.write(Some(Err(&why)), None).await?;
+            Undelivered::Refused(why) => {
+                self.dead_letter(&why);
+                self.instead(Tell::Refused { why }).await?;
             }
-            Undelivered::MessageGone => {
-                self.over = true;
-                self.write(Some(Err("the message to answer is gone")), None).await?;
-            }
+            Undelivered::Gone(why) => self.give_up(&why).await?,
+            Undelivered::MessageGone => self.give_up("the message to answer is gone").await?,
         }
         Ok(true)
     }
 
-    async fn end(&self) -> Result<(), StoreError> {
-        if self.over {
+    /// The next message is done with; the chat is told something in its place.
+    async fn instead(&mut self, tell: Tell) -> Result<(), StoreError> {
+        self.notes.sent.push(0);
+        self.notes.begun = 0;
+        self.notes.tell = Some(tell);
+        self.write(None, None).await
+    }
+
+    /// Tells the chat what became of a message; false when that has to wait.
+    async fn tell(&mut self, tell: Tell) -> Result<bool, StoreError> {
+        let post = match &tell {
+            Tell::MaybeMissing { .. } => press::maybe_missing(self.reply.id),
+            Tell::Refused { why } => Post::text(Rich::plain(format!(
+                "⚠ A message of mine cannot be shown here: {why}. Ask for less at a time, and tell whoever runs OpsBot."
+            ))),
+        };
+        match (self.core.courier.send(self.place, Lane::Reply, post, Attempt::First).await, tell) {
+            (Ok(_), _) => self.notes.tell = None,
+            (Err(Undelivered::Stopped { .. } | Undelivered::Token), _) => return Ok(false),
+            (Err(Undelivered::Unsure), Tell::MaybeMissing { tries }) if tries > 1 => {
+                self.notes.tell = Some(Tell::MaybeMissing { tries: tries - 1 });
+            }
+            (Err(Undelivered::Gone(why)), _) => {
+                self.give_up(&why).await?;
+                return Ok(true);
+            }
+            (Err(fault), _) => {
+                self.dead_letter(&fault.to_string());
+                self.notes.tell = None;
+            }
+        }
+        self.over = self.notes.tell.is_none() && self.notes.sent.len() >= self.pieces.len();
+        self.write(None, None).await?;
+        Ok(true)
+    }
+
+    fn dead_letter(&mut self, why: &str) {
+        tracing::error!(id = self.reply.id, why, "a message cannot be delivered");
+        self.core.counters.add("opsbot_telegram_dead_letters_total", &[], 1);
+        self.notes.failed = Some(why.to_owned());
+    }
+
+    /// Nothing more of the reply can be delivered.
+    async fn give_up(&mut self, why: &str) -> Result<(), StoreError> {
+        self.dead_letter(why);
+        (self.over, self.notes.tell) = (true, None);
+        self.write(None, None).await
+    }
+
+    async fn end(&mut self) -> Result<(), StoreError> {
+        if std::mem::replace(&mut self.over, true) {
             return Ok(());
         }
         if self.notes.sent.is_empty()
@@ -238,24 +311,16 @@ impl<'a> Delivery<'a> {
             if let Some(live) = self.live().await {
                 self.core.delete(self.place, live).await;
             }
-            self.write_all(Some(Ok(())), None, Some(row)).await?;
+            self.write(None, Some(row)).await?;
             self.core.live_ends(row);
             return Ok(());
         }
-        self.write(Some(Ok(())), None).await
+        self.write(None, None).await
     }
 
-    async fn write(&self, over: Option<Result<(), &str>>, posted: Option<Posted>) -> Result<(), StoreError> {
-        self.write_all(over, posted, None).await
-    }
-
-    async fn write_all(
-        &self,
-        over: Option<Result<(), &str>>,
-        posted: Option<Posted>,
-        used_live: Option<i64>,
-    ) -> Result<(), StoreError> {
+    async fn write(&self, posted: Option<Posted>, used_live: Option<i64>) -> Result<(), StoreError> {
         let notes = serde_json::to_value(&self.notes).unwrap_or_default();
+        let over = self.over.then(|| self.notes.failed.as_deref().map_or(Ok(()), Err));
         let progress = Progress { notes, over, posted, used_live };
         self.core.engine.store().reply_progress(self.reply.id, progress, clock::now()).await
     }

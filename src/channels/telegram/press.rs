@@ -10,7 +10,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     Place, Post, Rich, Tap,
-    core::{Core, place_text},
+    core::Core,
     courier::{Attempt, Lane},
     decode::Press,
     menu::{Menu, RUN},
@@ -132,10 +132,12 @@ pub(super) async fn toast(
     };
     let said = timeout(ANSWER_WITHIN, first).await.ok().flatten();
     let (text, alert) = said.unwrap_or_default();
-    core.toast(query, &text, alert).await;
-    while let Some(event) = events.recv().await {
-        let _gone = on.send(event).await;
-    }
+    let rest = async {
+        while let Some(event) = events.recv().await {
+            let _gone = on.send(event).await;
+        }
+    };
+    tokio::join!(core.toast(query, &text, alert), rest);
 }
 
 /// What the event says to whoever pressed, and whether it needs a look.
@@ -206,18 +208,11 @@ pub(super) async fn keep(core: &Core, long: Mutex<Vec<(String, String)>>) {
     }
 }
 
-/// Says that a message may not have arrived, with a button that shows it again.
-pub(super) async fn offer_again(core: &Core, place: Place, reply: i64) {
+/// Says that a message may not have arrived, with a button that shows the reply `id` again.
+pub(super) fn maybe_missing(id: i64) -> Post {
     let text = "⚠ Twice the connection broke while I sent a message here: it may be missing above.";
-    let tap = Tap { label: "Show it again".to_owned(), data: format!("r:{reply}") };
-    let post = Post { keyboard: vec![vec![tap]], ..Post::text(Rich::plain(text)) };
-    if let Err(fault) = core.courier.send(place, Lane::Critical, post, Attempt::First).await {
-        tracing::error!(
-            ?fault,
-            place = place_text(place),
-            "a message that may be missing could not be announced"
-        );
-    }
+    let tap = Tap { label: "Show it again".to_owned(), data: format!("r:{id}") };
+    Post { keyboard: vec![vec![tap]], ..Post::text(Rich::plain(text)) }
 }
 
 /// Shows the reply `id` again.

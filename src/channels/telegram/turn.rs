@@ -12,8 +12,8 @@ use super::{
     menu, postman, press,
 };
 use crate::{
-    domain::{Attachment, Inbound, Origin, Untrusted},
-    engine::{Choose, Fetch, Sink},
+    domain::{Attachment, ConversationKey, Inbound, Origin, Untrusted},
+    engine::{Choose, Fetch, Sink, StoreError},
     runtime::clock,
     store::TurnEnd,
     voice::Transcript,
@@ -65,6 +65,7 @@ fn answer(
     live: Arc<Live>,
     (choose, query): (Choose, Option<String>),
 ) {
+    let conversation = inbound.conversation.clone();
     let (to, events) = mpsc::channel(EVENTS);
     let sink = Sink::new(to, core.engine.redactor()).keeping(inbound.conversation.clone(), row, choose);
     let fetch = inbound.attached.is_some().then(|| fetch(core, place));
@@ -83,7 +84,8 @@ fn answer(
         };
         let (status, ()) = tokio::join!(turn, watch);
         let left = sink.left_over();
-        if !left.is_empty() {
+        let stored = left.is_empty();
+        if !stored {
             postman::push(&core, place, left).await;
         }
         if !sink.has_kept() {
@@ -92,8 +94,22 @@ fn answer(
             }
             core.live_ends(row);
         }
+        if !stored {
+            end_later(&core, row, &conversation).await;
+        }
         tracing::debug!(row, ?status, "a message was answered");
     });
+}
+
+/// Ends the row of a message whose answer was shown without being stored, as soon as the store works again.
+async fn end_later(core: &Core, row: i64, conversation: &ConversationKey) {
+    let end = || TurnEnd { inbox: Some(row), ..TurnEnd::default() };
+    while let Err(error) = core.engine.store().end_turn(conversation, end(), clock::now()).await {
+        if error == StoreError::Closed {
+            return tracing::error!(row, "a message that was answered counts as open, and is answered again");
+        }
+        tokio::time::sleep(core.settings.look_every).await;
+    }
 }
 
 /// Brings what is attached into the message; what cannot be fetched or read is said.

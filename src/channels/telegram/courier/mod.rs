@@ -320,6 +320,15 @@ impl Courier {
         answered.await.unwrap_or(Err(Undelivered::Stopped { attempted: true }))
     }
 
+    /// Takes nothing more, and tells whoever waits for a send that has not begun.
+    pub fn close(&self) {
+        let (jobs, quick) = self.0.desk().stop();
+        for job in jobs {
+            self.0.finish(job, Err(Undelivered::Stopped { attempted: false }));
+        }
+        drop(quick);
+    }
+
     /// How it does.
     pub fn health(&self) -> CourierHealth {
         self.0.desk().health(self.0.now())

@@ -31,7 +31,7 @@ impl Courier {
     /// # Errors
     /// None so far; the signature is the supervisor's.
     pub async fn run(self, stop: CancellationToken) -> Result<(), String> {
-        let shared = self.0;
+        let shared = Arc::clone(&self.0);
         shared.desk().reset(shared.now());
         let mut flights = JoinSet::new();
         loop {
@@ -44,11 +44,7 @@ impl Courier {
                 () = sleep(wait.unwrap_or_default()), if wait.is_some() => {}
             }
         }
-        let (jobs, quick) = shared.desk().stop();
-        for job in jobs {
-            shared.finish(job, Err(Undelivered::Stopped { attempted: false }));
-        }
-        drop(quick);
+        self.close();
         let landing = async {
             while shared.desk().flying() > 0
                 && let Some(landed) = flights.join_next().await
@@ -190,7 +186,7 @@ impl Shared {
     }
 
     /// Counts how a job ended, and tells whoever waits.
-    fn finish(&self, job: Job, outcome: Outcome) {
+    pub(super) fn finish(&self, job: Job, outcome: Outcome) {
         let act = job.act;
         if let (Act::Live { .. }, Err(_)) = (act, &outcome) {
             self.dropped("live_edit", 1);
