@@ -43,7 +43,7 @@ async fn doctor_sends_to_every_admin_paired_or_configured_and_takes_it_back() {
     assert_eq!(without.out.matches("a message was sent and deleted").count(), 2, "{without:?}");
     let left = fake.messages(ANNA).into_iter().filter(|m| m.text.contains("doctor") && !m.deleted);
     assert_eq!(left.count(), 0);
-    assert_eq!(fake.violations(), []);
+    assert!(fake.violations().is_empty(), "{:?}", fake.violations());
 }
 
 #[tokio::test(flavor = "multi_thread")]
