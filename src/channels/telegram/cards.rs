@@ -78,11 +78,18 @@ pub(super) async fn show_again(core: &Core) -> Result<(), StoreError> {
 
 /// A button of a card was pressed: a message that no row knows, because its sending was cut off, is kept true from now.
 pub(super) async fn found(core: &Core, place: Place, message: i32, approval: ApprovalId) {
+    let store = core.engine.store();
     let shown = PENDING.to_owned();
     let posted = Posted { place: place_text(place), message: message.into(), approval, shown };
-    match core.engine.store().posted_found(&posted, clock::now()).await {
-        Ok(()) => core.card_posted.notify_one(),
-        Err(error) => tracing::error!(%error, "where a card is shown could not be written down"),
+    let noted = async {
+        if store.approval_get(approval).await?.is_some() {
+            store.posted_found(&posted, clock::now()).await?;
+            core.card_posted.notify_one();
+        }
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = noted.await {
+        tracing::error!(%error, "where a card is shown could not be written down");
     }
 }
 

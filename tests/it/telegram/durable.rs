@@ -371,6 +371,7 @@ async fn a_message_that_was_open_at_six_starts_is_given_up_with_a_sentence() {
     phone.world.site.change(|s| s.held = true);
     phone.telegram.say(ANNA, ANNA, "/check_up 19");
     let live = live(&phone, "check_up").await;
+    phone.world.site.until(|s| s.entered == 1).await;
     for start in 1..=5 {
         start_anew(&mut phone).await;
         phone.world.site.until(|s| s.entered == start + 1).await;

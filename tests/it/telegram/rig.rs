@@ -47,6 +47,14 @@ pub const GROUP: i64 = -100_200;
 /// How long anything may take.
 pub const SOON: Duration = Duration::from_secs(15);
 
+/// Threads of their own, whose log goes where the test's own goes.
+fn process() -> Runtime {
+    let log = tracing::dispatcher::get_default(Clone::clone);
+    let listen = move || std::mem::forget(tracing::dispatcher::set_default(&log));
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.worker_threads(2).on_thread_start(listen).enable_all().build().unwrap()
+}
+
 /// How a phone is set up.
 pub struct Line {
     pub setup: Setup,
@@ -202,8 +210,7 @@ impl Phone {
     fn run(&mut self, channel: Arc<Telegram>) {
         let stop = CancellationToken::new();
         let (runs, token) = (channel.clone(), stop.clone());
-        let threads = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let process = self.process.get_or_insert_with(|| threads().unwrap());
+        let process = self.process.get_or_insert_with(process);
         let task = process.spawn(async move { runs.run(token).await });
         self.running = Some(Running { channel, stop, task });
     }
