@@ -254,16 +254,32 @@ pub fn channels(config: &Config, app: &App) -> Result<Vec<Channel>, Failure> {
     Ok(channels)
 }
 
-/// What a round trip through each channel showed: the part, and what was seen or is wrong.
-pub async fn examine_channels(config: &Config, daemon: bool) -> Vec<(String, Result<String, String>)> {
+/// An admin on a chat platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatAdmin {
+    /// Who it is.
+    pub person: String,
+    /// Which platform.
+    pub channel: String,
+    /// The person's id there.
+    pub id: String,
+}
+
+/// What a round trip through each channel showed: the part, and what was seen or is wrong. `paired` are admins that
+/// the configuration need not name.
+pub async fn examine_channels(
+    config: &Config,
+    daemon: bool,
+    paired: &[ChatAdmin],
+) -> Vec<(String, Result<String, String>)> {
     let mut found = Vec::new();
     #[cfg(feature = "telegram")]
-    found.extend(telegram::examine(config, daemon).await);
+    found.extend(telegram::examine(config, daemon, paired).await);
     if config.telegram.is_some() && !cfg!(feature = "telegram") {
         let text = "this build has no Telegram: build with --features telegram";
         found.push(("telegram".to_owned(), Err(text.to_owned())));
     }
-    let _ = daemon;
+    let _ = (daemon, paired);
     found
 }
 

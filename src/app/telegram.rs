@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{App, Channel, Failure};
+use super::{App, Channel, ChatAdmin, Failure};
 use crate::{
     channels::telegram::{
         Settings, Telegram,
@@ -15,7 +15,7 @@ use crate::{
     },
     chart::Theme,
     config::{Config, TelegramConfig, TelegramTheme},
-    domain::Role,
+    domain::{ChannelKind, Role},
     voice::NotSetUp,
 };
 
@@ -87,13 +87,20 @@ fn api(telegram: &TelegramConfig) -> Result<Api, Failure> {
 }
 
 /// A round trip through Telegram, for `opsbot doctor`.
-pub(super) async fn examine(config: &Config, daemon: bool) -> Vec<Finding> {
+pub(super) async fn examine(config: &Config, daemon: bool, paired: &[ChatAdmin]) -> Vec<Finding> {
     let Some(telegram) = &config.telegram else { return vec![] };
     let api = match api(telegram) {
         Ok(api) => api,
         Err(failure) => return vec![("telegram".into(), Err(failure.text))],
     };
     let admins = config.people.iter().filter(|p| p.role == Role::Admin);
-    let admins: Vec<_> = admins.filter_map(|p| Some((p.name.to_string(), p.telegram_id?))).collect();
+    let mut admins: Vec<_> = admins.filter_map(|p| Some((p.name.to_string(), p.telegram_id?))).collect();
+    for admin in paired.iter().filter(|a| a.channel == ChannelKind::Telegram.word()) {
+        if let Ok(id) = admin.id.parse()
+            && admins.iter().all(|(_, known)| *known != id)
+        {
+            admins.push((admin.person.clone(), id));
+        }
+    }
     doctor::examine(&api, &admins, daemon, telegram.webhook.is_some()).await
 }

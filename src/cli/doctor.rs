@@ -8,7 +8,8 @@ use crate::{
     app::{self, Backends, Failure},
     channels::console::{Renderer, Screen, Style},
     config::{self, Config, Env},
-    domain::Block,
+    control::{Client, Op},
+    domain::{Block, Outbound, Role},
     runtime::{Stopwatch, clock, trace},
 };
 
@@ -53,8 +54,8 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
     }
     people(&config, &mut report);
     let context = Context { config, source, env: env.clone(), style };
-    let daemon = store(&context, &mut report).await;
-    for (what, seen) in app::examine_channels(&context.config, daemon).await {
+    let (daemon, paired) = store(&context, &mut report).await;
+    for (what, seen) in app::examine_channels(&context.config, daemon, &paired).await {
         match seen {
             Ok(seen) => report.add(&what, Mark::Ok, seen),
             Err(wrong) => report.add(&what, Mark::Fail, wrong),
@@ -113,7 +114,7 @@ fn people(config: &Config, report: &mut Report) {
             );
         }
     }
-    let admins = config.people.iter().filter(|p| p.role == crate::domain::Role::Admin).count();
+    let admins = config.people.iter().filter(|p| p.role == Role::Admin).count();
     if admins == 0 {
         report.add(
             "people",
@@ -125,15 +126,16 @@ fn people(config: &Config, report: &mut Report) {
     }
 }
 
-/// Looks at the store; whether a daemon holds it.
-async fn store(context: &Context, report: &mut Report) -> bool {
+/// Looks at the store; whether a daemon holds it, and which admins it knows by pairing.
+async fn store(context: &Context, report: &mut Report) -> (bool, Vec<app::ChatAdmin>) {
     let reached = match reach::reach(context).await {
         Ok(reached) => reached,
         Err(failure) => {
             report.add("store", Mark::Fail, failure.text);
-            return false;
+            return (false, vec![]);
         }
     };
+    let admins = admins(&reached.client).await;
     let daemon = reached.app().is_none();
     match reached.app() {
         None => report.add("daemon", Mark::Ok, format!("answers on {}", reach::socket(context).display())),
@@ -168,7 +170,30 @@ async fn store(context: &Context, report: &mut Report) -> bool {
         }
     }
     reached.leave().await;
-    daemon
+    (daemon, admins)
+}
+
+/// The admins on chat platforms; none for whoever may not ask for them.
+async fn admins(client: &Client) -> Vec<app::ChatAdmin> {
+    let mut events = client.request(Op::PairList).await;
+    let mut admins = Vec::new();
+    while let Some(event) = events.recv().await {
+        match event {
+            Outbound::Done { .. } => break,
+            Outbound::Block { content: Block::Table { rows, .. } } => {
+                admins.extend(rows.into_iter().filter_map(|row| admin(&row)));
+            }
+            _ => {}
+        }
+    }
+    admins
+}
+
+/// The admin in a row of `opsbot pair list`.
+fn admin(row: &[String]) -> Option<app::ChatAdmin> {
+    let [person, role, channel, id, _] = row else { return None };
+    let (person, channel, id) = (person.clone(), channel.clone(), id.clone());
+    (role == Role::Admin.word()).then_some(app::ChatAdmin { person, channel, id })
 }
 
 /// One real completion.

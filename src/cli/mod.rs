@@ -21,7 +21,7 @@ use crate::{
     control::Op,
     domain::TurnStatus,
     policy::approval::Verb,
-    runtime::{signal::reader_has_gone, trace},
+    runtime::{dumps, signal::reader_has_gone, trace},
 };
 use args::{Args, AuditCommand, Command, ConfigCommand, PairCommand, PolicyCommand};
 
@@ -59,6 +59,8 @@ fn fail(failure: &Failure) -> ExitCode {
 }
 
 async fn dispatch(args: Args) -> Result<u8, Failure> {
+    // Before any secret is read.
+    let without_dumps = dumps::forbid();
     let env = Env::of_process();
     if let Command::Config { what: ConfigCommand::Check } = &args.command {
         return inspect::config_check(args.config.as_deref(), &env, args.json);
@@ -78,6 +80,9 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
     };
     let filter = if daemon { config.log.filter.as_str() } else { "error" };
     trace::init(format, filter).map_err(Failure::config)?;
+    if let Err(error) = without_dumps {
+        tracing::warn!(%error, "core dumps could not be forbidden: one would hold secrets");
+    }
     let context = Context { config, source, env, style: style(args.json) };
     match args.command {
         Command::Run { .. } => run::run(context).await,

@@ -250,8 +250,8 @@ fn token(text: &str) -> Result<(), &'static str> {
 }
 
 fn webhook_secret(text: &str) -> Result<(), &'static str> {
-    let good = plain(text) && text.len() <= 256;
-    if good { Ok(()) } else { Err("is no webhook secret; use 1 to 256 of A-Z, a-z, 0-9, `_` and `-`") }
+    let good = plain(text) && (16..=256).contains(&text.len());
+    if good { Ok(()) } else { Err("is no webhook secret; use 16 to 256 of A-Z, a-z, 0-9, `_` and `-`") }
 }
 
 fn api_url(text: &str) -> Result<String, String> {

@@ -242,7 +242,7 @@ fn telegram(more: &str) -> Result<Config, ConfigErrors> {
         ("TOKEN", "123456:AAF-x_9"),
         ("SHORT", "AAF-x_9"),
         ("SPACED", "123456:AAF x"),
-        ("HOOK", "s3cret_-1"),
+        ("HOOK", "s3cret_-1_of_more"),
         ("DOTTED", "s3cret.1"),
     ]);
     let more = if more.contains("token") {
@@ -266,7 +266,7 @@ fn a_telegram_section_holds_what_it_says_and_hides_its_secrets() {
     let config = telegram(&format!("{text}{}", webhook("listen = \"localhost:8443\""))).unwrap();
     let shown = opsbot::config::show(&config);
     assert!(!shown.contains("AAF") && !shown.contains("s3cret") && !format!("{config:?}").contains("AAF"));
-    assert_eq!(config.secrets(), ["123456:AAF-x_9", "s3cret_-1"]);
+    assert_eq!(config.secrets(), ["123456:AAF-x_9", "s3cret_-1_of_more"]);
     let telegram = config.telegram.unwrap();
     assert_eq!(telegram.api_url, "http://localhost:8081");
     assert_eq!(telegram.groups, [-5, -1_001_234_567_890]);
@@ -312,7 +312,7 @@ fn faults_of_a_telegram_section_are_told_apart() {
         ),
         (
             webhook("listen = \"127.0.0.1:1\"").replace("HOOK", "DOTTED"),
-            "telegram.webhook.secret: is no webhook secret; use 1 to 256",
+            "telegram.webhook.secret: is no webhook secret; use 16 to 256",
         ),
         (
             webhook("listen = \"127.0.0.1:1\"").replace("b.example", "b.example:9443"),

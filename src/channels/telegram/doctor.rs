@@ -17,7 +17,7 @@ pub async fn examine(api: &Api, admins: &[(String, i64)], daemon: bool, webhook:
     }
     found.push(("telegram updates".to_owned(), updates(api, daemon, webhook).await));
     if admins.is_empty() {
-        let text = "no admin has a telegram_id: write to the bot, and run `opsbot pair accept CODE --person NAME \
+        let text = "no admin is known on Telegram: write to the bot, and run `opsbot pair accept CODE --person NAME \
                     --role admin` on this host";
         found.push(("telegram message".to_owned(), Err(text.to_owned())));
     }

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -18,7 +18,8 @@ use opsbot::{
 };
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
     process::{Child, Command},
     sync::watch,
     time::timeout,
@@ -50,6 +51,20 @@ impl House {
 
     pub fn configure(&self, toml: &str) {
         fs::write(self.config(), toml).unwrap();
+    }
+
+    /// Adds to the configuration.
+    pub fn add(&self, toml: &str) {
+        let before = fs::read_to_string(self.config()).unwrap();
+        self.configure(&format!("{before}\n{toml}"));
+    }
+
+    /// Keeps a secret in a file that only its owner reads, and gives what stands for it in the configuration.
+    pub fn secret(&self, name: &str, value: &str) -> String {
+        let path = self.dir().join(name);
+        fs::write(&path, value).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        format!("{{ file = \"{}\" }}", path.display())
     }
 
     pub fn dir(&self) -> &Path {
@@ -191,6 +206,17 @@ impl Daemon {
         let (_, rest) = line.split_once("127.0.0.1:").unwrap();
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
         format!("127.0.0.1:{port}")
+    }
+
+    /// `GET path`: the status line and the body.
+    pub async fn get(&mut self, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(self.address().await).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().to_owned(), body.to_owned())
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -2,6 +2,7 @@
 
 mod ask;
 mod chat;
+mod dumps;
 mod faults;
 pub mod house;
 mod kill;

@@ -18,17 +18,6 @@ const NO_ENGINE: &str = "unix:///nonexistent/docker.sock";
 /// Takes a moment to end, as a real service does.
 const LINGERS: &str = "echo started; trap 'sleep 1; exit 0' TERM; while :; do sleep 0.1; done";
 
-/// `GET path`: the status line and the body.
-async fn get(daemon: &mut Daemon, path: &str) -> (String, String) {
-    let mut stream = tokio::net::TcpStream::connect(daemon.address().await).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.lines().next().unwrap().to_owned(), body.to_owned())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_serves_clients_health_and_metrics() {
     let house = House::new(NO_ENGINE, "");
@@ -39,9 +28,9 @@ async fn a_daemon_serves_clients_health_and_metrics() {
     house.run(&["ask", "/delete_customer_data", "19"]).await.exits(4);
     house.run(&["ask", "/list_customers"]).await.exits(1).says(&["Docker"]);
     house.run(&["status"]).await.exits(0).says(&["cards waiting  0"]);
-    let (status, body) = get(&mut daemon, "/healthz").await;
+    let (status, body) = daemon.get("/healthz").await;
     assert!(status.contains(" 200 "), "{status}: {body}");
-    let (status, body) = get(&mut daemon, "/metrics").await;
+    let (status, body) = daemon.get("/metrics").await;
     assert!(status.contains(" 200 "), "{status}");
     let body: String = body.lines().filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
     assert!(body.contains("opsbot_turns_total{status=\"refused\"} 1"), "{body}");

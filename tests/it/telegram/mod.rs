@@ -2,11 +2,14 @@
 
 mod approvals;
 mod courier;
+mod doctor;
 mod durable;
 mod emulator;
 mod faults;
 mod groups;
+mod house;
 mod inbound;
+mod kill;
 mod menus;
 mod path;
 mod people;

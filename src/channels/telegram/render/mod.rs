@@ -208,11 +208,7 @@ impl Page<'_, '_> {
         let mut pen = Pen::default();
         pen.bold(&title);
         for (label, text) in buttons {
-            let text = one_line(text);
-            let label = match cut(&one_line(label), 60) {
-                blank if is_blank(&blank) => cut(&text, 60),
-                label => label,
-            };
+            let (label, text) = tap(&one_line(label), &one_line(text));
             let data = (self.look.data)(&text);
             if data.is_empty() || data.len() > DATA_LIMIT || is_blank(&label) {
                 // A choice that cannot be a button can still be typed.
@@ -231,6 +227,14 @@ impl Page<'_, '_> {
             self.flush(rows(more));
         }
     }
+}
+
+/// A button's label and text. A command with gaps is sent without them: what is missing is then asked for by buttons.
+fn tap(label: &str, text: &str) -> (String, String) {
+    let gap = text.split_once(" <").filter(|_| text.starts_with('/'));
+    let (shown, text) = gap.map_or((text.to_owned(), text), |(bare, _)| (format!("{bare} …"), bare));
+    let own = is_blank(label) || (gap.is_some() && label.starts_with(text));
+    (cut(if own { &shown } else { label }, 60), text.to_owned())
 }
 
 /// Buttons in rows: short labels two by two.

@@ -1,5 +1,7 @@
 //! Tables on a phone: a grid where it fits, a list where rows are few, else a file that a spreadsheet opens.
 
+use std::collections::BTreeSet;
+
 use super::{
     CAPTION_ROOM, Look, SHARE,
     post::{Body, Post, Rich},
@@ -49,7 +51,7 @@ pub(super) fn table(title: Option<&str>, columns: &[String], rows: &[Vec<String>
         pairs(&mut pen, &cells);
         true
     } else if cells.len() <= LIST_ROWS {
-        list(&mut pen, &names, &cells);
+        list(&mut pen, &names, &cells, heading(&cells));
         true
     } else {
         false
@@ -114,18 +116,29 @@ fn pairs(pen: &mut Pen, cells: &[Vec<String>]) {
     }
 }
 
-/// Each row as a small card: its first cell, below it the others with their names.
-fn list(pen: &mut Pen, names: &[String], cells: &[Vec<String>]) {
+/// So many first cells tell the rows apart: one, or two where the first repeats itself.
+fn heading(cells: &[Vec<String>]) -> usize {
+    let firsts: BTreeSet<_> = cells.iter().filter_map(|row| row.first()).collect();
+    if firsts.len() < cells.len() { 2 } else { 1 }
+}
+
+/// Each row as a small card: its `heading` first cells, below them the others with their names, as many in a line as
+/// the phone shows.
+fn list(pen: &mut Pen, names: &[String], cells: &[Vec<String>], heading: usize) {
     for (n, row) in cells.iter().enumerate() {
         if n > 0 {
             pen.text("\n\n");
         }
-        let mut named = names.iter().zip(row);
-        if let Some((name, first)) = named.next() {
-            pen.bold(if first.is_empty() { name } else { first });
-        }
-        for (name, value) in named.filter(|(_, value)| !value.is_empty()) {
-            pen.text("\n").guarded(name).text(if name.is_empty() { "" } else { ": " }).guarded(value);
+        let head: Vec<_> = row.iter().take(heading).filter(|c| !c.is_empty()).map(String::as_str).collect();
+        let head = head.join(" · ");
+        pen.bold(if head.is_empty() { names.first().map_or("", String::as_str) } else { &head });
+        let mut room = 0;
+        for (name, value) in names.iter().zip(row).skip(heading).filter(|(_, value)| !value.is_empty()) {
+            let colon = if name.is_empty() { "" } else { ": " };
+            let wide = width(name) + colon.len() + width(value) + 3;
+            let gap = if wide <= room { " · " } else { "\n" };
+            room = if wide <= room { room } else { PHONE + 3 }.saturating_sub(wide);
+            pen.text(gap).guarded(name).text(colon).guarded(value);
         }
     }
 }
@@ -136,10 +149,11 @@ type Cells<'a> = (&'a [String], &'a [Vec<String>]);
 fn file(title: Option<&str>, mut pen: Pen, (names, cells): Cells<'_>, raw: Cells<'_>) -> Post {
     pen.text(&format!("{}, {}", count(cells.len(), "row"), count(names.len(), "column")));
     let mut caption = pen.clone();
+    let heading = heading(cells);
     for shown in 1..=cells.len().min(LIST_ROWS) {
         let mut more = pen.clone();
         more.text("; the first:\n\n");
-        list(&mut more, names, cells.get(..shown).unwrap_or_default());
+        list(&mut more, names, cells.get(..shown).unwrap_or_default(), heading);
         if more.at() > CAPTION_ROOM || more.entities() > 90 {
             break;
         }

@@ -179,6 +179,9 @@ fn buttons_stand_below_the_words_they_belong_to() {
     );
     let tap = |label: &str, n: usize| Tap { label: label.into(), data: format!("t:{n:08x}") };
     assert_eq!(post.keyboard, [vec![tap("web", 9), tap("db", 8)], vec![tap("/help", 5)]]);
+    let gap = pairs(&[("/logs <customer> [lines]", "/logs <customer> [lines]"), ("a < b", "is a <b>?")]);
+    let gaps = only(&[Block::Buttons { title: "?".into(), buttons: gap }]);
+    assert_eq!(gaps.keyboard, [vec![tap("/logs …", 5), tap("a < b", 9)]]);
     let wide = pairs(&[("a label that is rather long", "/a"), ("b", "/b")]);
     assert_eq!(only(&[Block::Buttons { title: " ".into(), buttons: wide }]).keyboard.len(), 2);
     let many = (0..95).map(|n| (format!("c{n}"), format!("/c {n}"))).collect();
@@ -208,6 +211,13 @@ fn tables_take_the_shape_that_fits_a_phone() {
         rich(&list),
         "T\nweb\ncpu: 4 %\nseen: connection refused by upstream\n\ndb\nseen: ok",
         &[("bold", "T"), ("bold", "web"), ("bold", "db")],
+    );
+    let same = [own(&["db", "cpu", "4 %", "9 %", long]), own(&["db", "memory", "", "", ""])];
+    let told_apart = only(&[table(&["service", "metric", "now", "max", "seen"], same.to_vec())]);
+    assert_rich(
+        rich(&told_apart),
+        "T\ndb · cpu\nnow: 4 % · max: 9 %\nseen: connection refused by upstream\n\ndb · memory",
+        &[("bold", "T"), ("bold", "db · cpu"), ("bold", "db · memory")],
     );
     let rows: Vec<_> =
         (0..40).map(|n| own(&[&format!("web{n}"), "=1+1", &format!("{long}, \"x\"")])).collect();

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use serde_json::json;
@@ -42,14 +42,19 @@ impl Log {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 
-    /// Logs this thread's doings, everything at all.
-    fn begin(&self) -> tracing::subscriber::DefaultGuard {
-        let all = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(self.clone())
-            .finish();
-        tracing::subscriber::set_default(all)
+    /// What this process logs from now on, everything at all.
+    fn begin() -> &'static Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let log = Self::default();
+            let all = tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::TRACE)
+                .with_ansi(false)
+                .with_writer(log.clone())
+                .finish();
+            tracing::subscriber::set_global_default(all).unwrap();
+            log
+        })
     }
 }
 
@@ -78,11 +83,9 @@ fn lacks(text: &str, token: &str, what: &str) {
     }
 }
 
-// One thread, because the log's capture belongs to a thread.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_fault_on_every_method_keeps_the_token_to_itself() {
-    let log = Log::default();
-    let _guard = log.begin();
+    let log = Log::begin();
     let faults = [
         slow_down(0),
         Fault::BadGateway,
@@ -115,10 +118,9 @@ async fn every_fault_on_every_method_keeps_the_token_to_itself() {
     lacks(&logged, "7000000001:AAFakeTokenForTestsOnly-000000000000", "the log");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_model_and_a_tool_that_print_the_token_are_not_heard() {
-    let log = Log::default();
-    let _guard = log.begin();
+    let log = Log::begin();
     let token = "7000000001:AAFakeTokenForTestsOnly-000000000000";
     let spoken =
         format!("Well, the token is {token} and the address https://api.example/bot{token}/getMe, so.");

@@ -99,7 +99,7 @@ async fn row(at: At, fault: Fault, times: usize, sees: Sees) {
             (copies.min(1) + 1, copies.saturating_sub(1))
         }
         Sees::Told => {
-            phone.sees(ANNA, "Telegram refuses").await;
+            phone.sees(ANNA, "cannot be shown here").await;
             (0, 0)
         }
         Sees::Nothing => {
