@@ -61,9 +61,9 @@ enum Follows {
 enum Aside {
     Stranger(Sender),
     NotHere(Place),
-    Edit(Said),
-    Press(Press, press::Meaning, Role),
-    ForeignPress(Press),
+    Edit(Box<Said>),
+    Press(Box<Press>, press::Meaning, Role),
+    ForeignPress(Box<Press>),
 }
 
 /// A message that is to be kept, and what follows once it is.
@@ -269,7 +269,7 @@ impl Intake {
             Event::Edited(said) => match self.who(&said.from, said.place, said.addressed) {
                 // What the same batch brings unedited is not worth a turn of its own.
                 Ok(_) if follows.iter_mut().any(|f| f.is_amended(&said)) => None,
-                Ok(_) => Some(Follows::Aside(Aside::Edit(said))),
+                Ok(_) => Some(Follows::Aside(Aside::Edit(Box::new(said)))),
                 Err(aside) => aside.map(Follows::Aside),
             },
             Event::Press(press) => Some(self.pressed(id, press).await),
@@ -287,7 +287,7 @@ impl Intake {
         match aside {
             Aside::Stranger(from) => greet::stranger(&core, &from).await,
             Aside::NotHere(place) => self.not_here(place),
-            Aside::Edit(said) => self.edited(said).await,
+            Aside::Edit(said) => self.edited(*said).await,
             Aside::ForeignPress(press) => drop(tokio::spawn(async move { core.hush(&press.query).await })),
             Aside::Press(press, meaning, role) => drop(tokio::spawn(async move {
                 match meaning {
@@ -365,12 +365,12 @@ impl Intake {
 
     async fn pressed(&self, id: u32, press: Press) -> Follows {
         let Some((person, role)) = self.who_presses(&press) else {
-            return Follows::Aside(Aside::ForeignPress(press));
+            return Follows::Aside(Aside::ForeignPress(Box::new(press)));
         };
         let (by, text) = match press::meaning(&self.core, &press.data).await {
             press::Meaning::Text(text) => (By::Words, text),
             press::Meaning::Steer(text) => (By::Press, text),
-            other => return Follows::Aside(Aside::Press(press, other, role)),
+            other => return Follows::Aside(Aside::Press(Box::new(press), other, role)),
         };
         if let (Some(approval), Some(message)) = (press::card_of(&press.data), press.message) {
             cards::found(&self.core, press.place, message, approval).await;

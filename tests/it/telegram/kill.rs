@@ -252,10 +252,18 @@ impl Lane {
             let answers = self.bots(|m| m.chat == *chat && (has(m, word) || new(m)));
             let plain = answers.iter().filter(|m| !is_marked(m)).count();
             let all = self.telegram().transcript();
-            assert!(!answers.is_empty() && plain <= 1, "{question:?} has {plain} of {}\n{all}", answers.len());
-            assert!(answers.iter().all(|m| m.keyboard.is_empty()), "{question:?} is still being answered\n{all}");
+            assert!(
+                !answers.is_empty() && plain <= 1,
+                "{question:?} has {plain} of {}\n{all}",
+                answers.len()
+            );
+            assert!(
+                answers.iter().all(|m| m.keyboard.is_empty()),
+                "{question:?} is still being answered\n{all}"
+            );
             if edited.is_some() && !answers.iter().any(new) {
-                let told = self.bots(|m| m.reply_to == Some(*message) && m.text.contains("runs again by an edit"));
+                let told =
+                    self.bots(|m| m.reply_to == Some(*message) && m.text.contains("runs again by an edit"));
                 let plain = told.iter().filter(|m| !is_marked(m)).count();
                 assert!(!told.is_empty() && plain <= 1, "the edit of {question:?} is lost\n{all}");
             }
