@@ -36,7 +36,8 @@ async fn doctor_sends_to_every_admin_paired_or_configured_and_takes_it_back() {
     let code = told.split_whitespace().find(|w| w.len() >= 9 && w.contains('-')).unwrap();
     let code = code.trim_end_matches(';');
     house.run(&["pair", "accept", code, "--person", "anna"]).await.exits(0);
-    let with_daemon = house.run(&["doctor"]).await.says(&["telegram anna", "telegram ben", "the daemon polls"]);
+    let with_daemon =
+        house.run(&["doctor"]).await.says(&["telegram anna", "telegram ben", "the daemon polls"]);
     assert_eq!(with_daemon.out.matches("a message was sent and deleted").count(), 2, "{with_daemon:?}");
     daemon.stop().await;
     let without = house.run(&["doctor"]).await.says(&["a poll answers"]);

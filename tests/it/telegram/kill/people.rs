@@ -65,11 +65,13 @@ pub struct People {
 
 /// What the model says: the question's word, at once or slowly.
 pub fn answer(request: &Value, n: usize) -> Say {
-    let asked = request["messages"].as_array().and_then(|m| m.last()?["content"].as_str()).unwrap_or_default();
+    let asked =
+        request["messages"].as_array().and_then(|m| m.last()?["content"].as_str()).unwrap_or_default();
     let word = asked.split_whitespace().map(|w| w.trim_end_matches('?')).find(|w| w.starts_with("q-"));
     match word {
         Some(word) if word.ends_with("-slow") => {
-            let text = format!("Answer to {word}: it was looked at in every way that there is, and all is well.");
+            let text =
+                format!("Answer to {word}: it was looked at in every way that there is, and all is well.");
             Say::Slow { text, chunk_ms: 12 }
         }
         Some(word) => Say::Text(format!("Answer to {word}: all is well.")),
@@ -98,16 +100,16 @@ impl People {
 
     async fn decides(&self, tell: &watch::Sender<Told>) {
         let asked = self.telegram.say(ANNA, ANNA, &self.restart);
-        let found = |w: &World| w.from_bot(ANNA).filter(|m| m.id > asked).find_map(|m| Some((m.id, asks(m)?)));
+        let found =
+            |w: &World| w.from_bot(ANNA).filter(|m| m.id > asked).find_map(|m| Some((m.id, asks(m)?)));
         let (message, approval) = self.telegram.wait_some(found, PATIENCE).await;
         tell.send_modify(|t| (t.stage, t.card) = (Stage::Carded, Some(approval.clone())));
         sleep(Duration::from_micros(rand::random_range(0..20_000))).await;
         let verb = if rand::random_ratio(4, 5) { Verb::Approve } else { Verb::Deny };
         self.decide(message, &approval, verb);
         tell.send_modify(|t| (t.stage, t.verdict) = (Stage::Decided, Some(verb)));
-        let shows = |w: &World, marks: &[char]| {
-            w.message(ANNA, message).is_some_and(|m| m.text.starts_with(marks))
-        };
+        let shows =
+            |w: &World, marks: &[char]| w.message(ANNA, message).is_some_and(|m| m.text.starts_with(marks));
         self.telegram.wait_for(|w| shows(w, &['▶', '✅', '🚫']), PATIENCE).await;
         tell.send_modify(|t| t.stage = Stage::Executing);
         self.telegram.wait_for(|w| shows(w, &['✅', '🚫']), PATIENCE).await;
