@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use futures::future::BoxFuture;
+use serde_json::Value;
 use tokio::task::JoinError;
 
 use super::{
@@ -11,13 +12,16 @@ use super::{
 };
 use crate::{
     agent::step,
-    domain::{ConversationKey, Inbound, Level, Outbound, ToolCall, TurnStatus, Untrusted},
+    domain::{Block, ConversationKey, Inbound, Level, Outbound, ToolCall, TurnStatus, Untrusted},
     runtime::clock,
     store::{StoreError, TurnEnd},
 };
 
 /// Brings what is attached to a message into its words and quotes, or says why that cannot be.
 pub type Fetch = Box<dyn FnOnce(Inbound) -> BoxFuture<'static, Result<Inbound, String>> + Send>;
+
+/// How many messages of a conversation are looked through for one of them.
+const LOOKED_BACK: u32 = 200;
 
 /// A message that has taken its place: what it asks for, and where it waits.
 struct Admitted {
@@ -96,6 +100,32 @@ impl Engine {
     pub async fn receive(&self, messages: &[(String, Inbound)]) -> Result<Vec<Option<i64>>, StoreError> {
         let clean: Vec<_> = messages.iter().map(|(s, m)| (s.clone(), self.without_secrets(m))).collect();
         self.store().inbox_take(&clean, clock::now()).await
+    }
+
+    /// Keeps a message that is answered at once with `reply`, on which the channel has `notes`; a `source` that was kept
+    /// before changes nothing.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn receive_answered(
+        &self,
+        (source, inbound): (&str, &Inbound),
+        (reply, notes): (&[Block], &Value),
+    ) -> Result<(), StoreError> {
+        let clean = self.without_secrets(inbound);
+        self.store().inbox_answer((source, &clean), (reply, notes), clock::now()).await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// Whether the message was kept with this very text.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn has_received(&self, inbound: &Inbound) -> Result<bool, StoreError> {
+        let clean = self.without_secrets(inbound);
+        let last = self.store().inbox_last(&inbound.conversation, LOOKED_BACK).await?;
+        Ok(last.iter().any(|m| m.message.is_some() && m.message == clean.message && m.text == clean.text))
     }
 
     /// Says that a turn panicked.

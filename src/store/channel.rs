@@ -110,6 +110,51 @@ impl Store {
         Ok(ids)
     }
 
+    /// Keeps a message whose answer is known already, and that reply with the channel's notes on it, in one transaction;
+    /// a `source` that was kept before changes nothing.
+    pub async fn inbox_answer(
+        &self,
+        (source, inbound): (&str, &Inbound),
+        (reply, notes): (&[Block], &Value),
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.db.begin().await?;
+        let new: Option<i64> = sqlx::query_scalar(
+            "INSERT INTO inbox (conversation, at, body, source, done_at) VALUES ($1, $2, $3, $4, $2) \
+             ON CONFLICT DO NOTHING RETURNING id",
+        )
+        .bind(inbound.conversation.as_str())
+        .bind(micros(at))
+        .bind(to_json(inbound)?)
+        .bind(source)
+        .fetch_optional(tx.conn()?)
+        .await?;
+        if let Some(id) = new {
+            sqlx::query(
+                "INSERT INTO outbox (conversation, at, body, inbox, progress) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(inbound.conversation.as_str())
+            .bind(micros(at))
+            .bind(to_json(&reply)?)
+            .bind(id)
+            .bind(to_json(notes)?)
+            .execute(tx.conn()?)
+            .await?;
+        }
+        tx.commit().await
+    }
+
+    /// The last `most` messages of a conversation, answered or not, the newest first.
+    pub async fn inbox_last(&self, conv: &ConversationKey, most: u32) -> Result<Vec<Inbound>, StoreError> {
+        let mut db = self.0.db.read().await?;
+        let rows = sqlx::query("SELECT body FROM inbox WHERE conversation = $1 ORDER BY id DESC LIMIT $2")
+            .bind(conv.as_str())
+            .bind(most)
+            .fetch_all(db.conn()?)
+            .await?;
+        rows.iter().map(|row| from_json(row.try_get(0)?, || format!("a message of {conv}"))).collect()
+    }
+
     /// The open messages whose source begins with `channel` (`telegram:`), oldest first, counted as restarted once more.
     pub async fn inbox_resume(&self, channel: &str) -> Result<Vec<OpenMessage>, StoreError> {
         let mut tx = self.0.db.begin().await?;

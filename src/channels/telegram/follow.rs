@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     Place, Post, Tap,
     core::Core,
-    courier::{Attempt, Lane},
+    courier::{Attempt, Lane, Undelivered},
     press,
 };
 use crate::{
@@ -26,6 +26,9 @@ use crate::{
 const ACTION_LASTS: Duration = Duration::from_millis(4500);
 /// Edits in a group: its limit is 20 messages a minute for everybody's.
 const GROUP_PACE: u32 = 3;
+
+/// Stands for a live message that shows a part of the answer, was sent, and whose number nobody learnt.
+pub(super) const UNSURE: &str = "?";
 
 /// The live message of one turn.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(super) struct Live {
 #[derive(Debug, Default)]
 struct Shown {
     message: Option<i32>,
+    /// A part of the answer may stand in a message whose number nobody learnt.
+    unsure: bool,
     /// Nothing more may be sent: the turn is over, or a send went wrong.
     closed: bool,
 }
@@ -60,8 +65,11 @@ impl Default for Said {
 }
 
 impl Live {
-    pub(super) fn new(place: Place, row: i64, reply_to: Option<i32>, message: Option<i32>) -> Arc<Self> {
-        let shown = Mutex::new(Shown { message, closed: false });
+    /// For the message `row`; `live` is what an earlier process noted of its live message.
+    pub(super) fn new(place: Place, row: i64, reply_to: Option<i32>, live: Option<&str>) -> Arc<Self> {
+        let unsure = live == Some(UNSURE);
+        let message = live.and_then(|live| live.parse().ok());
+        let shown = Mutex::new(Shown { message, unsure, closed: unsure });
         Arc::new(Self { place, row, reply_to, shown })
     }
 
@@ -70,6 +78,11 @@ impl Live {
         let mut shown = self.shown.lock().await;
         shown.closed = true;
         shown.message
+    }
+
+    /// Whether a part of the answer may stand in a message whose number nobody learnt.
+    pub(super) async fn is_unsure(&self) -> bool {
+        self.shown.lock().await.unsure
     }
 
     /// Shows the turn's events until they end.
@@ -92,7 +105,8 @@ impl Live {
                 }
                 () = sleep_until(next), if said.fresh && showing.is_terminated() => {
                     said.fresh = false;
-                    showing.set(self.show(core, self.compose(core, &said)).fuse());
+                    let post = self.compose(core, &said);
+                    showing.set(self.show(core, post, said.tells()).fuse());
                 }
                 () = &mut showing => next = Instant::now() + pace,
             }
@@ -111,13 +125,17 @@ impl Live {
         Post { keyboard: vec![vec![stop]], ..Post::text(rich) }
     }
 
-    async fn show(&self, core: &Core, post: Post) {
+    /// Shows `post`, which `tells` a part of the answer or only that there is work.
+    async fn show(&self, core: &Core, post: Post, tells: bool) {
         let mut shown = self.shown.lock().await;
         if shown.closed {
             return;
         }
         if let Some(message) = shown.message {
             return core.courier.edit_live(self.place, message, post);
+        }
+        if tells {
+            self.note(core, Some(UNSURE)).await;
         }
         let (place, lane, attempt) = (self.place, Lane::Live, Attempt::First);
         let sent = match self.reply_to {
@@ -127,18 +145,32 @@ impl Live {
         match sent {
             Ok(sent) => {
                 shown.message = Some(sent.message);
-                let name = sent.message.to_string();
-                if let Err(error) = core.engine.store().inbox_live(self.row, Some(&name)).await {
-                    tracing::warn!(%error, "a live message could not be written down");
-                }
+                self.note(core, Some(&sent.message.to_string())).await;
             }
             // The answer itself will come as a message of its own.
-            Err(_) => shown.closed = true,
+            Err(fault) => {
+                let maybe = matches!(fault, Undelivered::Unsure | Undelivered::Stopped { attempted: true });
+                (shown.closed, shown.unsure) = (true, tells && maybe);
+                if tells && !maybe {
+                    self.note(core, None).await;
+                }
+            }
+        }
+    }
+
+    async fn note(&self, core: &Core, live: Option<&str>) {
+        if let Err(error) = core.engine.store().inbox_live(self.row, live).await {
+            tracing::warn!(%error, "a live message could not be written down");
         }
     }
 }
 
 impl Said {
+    /// Whether something of the answer is there.
+    fn tells(&self) -> bool {
+        !self.blocks.is_empty() || !self.whole_words().trim().is_empty()
+    }
+
     /// The text without its last word, which may be the beginning of a secret.
     fn whole_words(&self) -> &str {
         let end = self.text.rfind(char::is_whitespace).unwrap_or_default();

@@ -16,11 +16,13 @@ use super::{
     courier::{Attempt, Lane},
     decode::{self, Attached, Event, Kind, Press, Said, Sender},
     fault::Fault,
-    greet, press,
+    greet, postman, press,
     turn::{self, By},
 };
 use crate::{
-    domain::{Actor, Attachment, ChannelKind, ConversationKey, Inbound, Origin, PersonName, Role, Untrusted},
+    domain::{
+        Actor, Attachment, Block, ChannelKind, ConversationKey, Inbound, Origin, PersonName, Role, Untrusted,
+    },
     engine::StoreError,
     runtime::clock,
 };
@@ -61,7 +63,7 @@ enum Follows {
 enum Aside {
     Stranger(Sender),
     NotHere(Place),
-    Edit(Box<Said>),
+    Edit(Box<Taken>),
     Press(Box<Press>, press::Meaning, Role),
     ForeignPress(Box<Press>),
 }
@@ -72,6 +74,8 @@ struct Taken {
     inbound: Inbound,
     place: Place,
     press: Option<(By, String)>,
+    /// The edit of it that came in the same batch.
+    edit: Option<Box<Taken>>,
 }
 
 /// Why what somebody says is not heard.
@@ -234,11 +238,16 @@ impl Intake {
         let mut rows = rows.into_iter();
         for follows in follows {
             match follows {
-                Follows::Turn(taken, role) => {
+                Follows::Turn(mut taken, role) => {
                     if taken.press.is_none() {
                         greet::menu_of_commands(&self.core, taken.place, role);
                     }
-                    self.set_to_work(rows.next().flatten(), taken);
+                    let (row, edit) = (rows.next().flatten(), taken.edit.take());
+                    self.set_to_work(row, taken);
+                    if let Some(edit) = edit.filter(|_| row.is_none()) {
+                        // The message was kept before, perhaps without its edit.
+                        self.edited(*edit).await;
+                    }
                 }
                 Follows::Aside(aside) => self.aside(aside).await,
             }
@@ -288,9 +297,17 @@ impl Intake {
                 Err(why) => why.aside(&said).map(Follows::Aside),
             },
             Event::Edited(said) => match self.who(&said.from, said.place, said.addressed) {
-                // What the same batch brings unedited is not worth a turn of its own.
-                Ok(_) if follows.iter_mut().any(|f| f.is_amended(&said)) => None,
-                Ok(_) => Some(Follows::Aside(Aside::Edit(Box::new(said)))),
+                Ok(who) => {
+                    let edit = said_by(source(id), said, who);
+                    // What the same batch brings unedited is not worth a turn of its own.
+                    match follows.iter_mut().find_map(|f| f.is_of(&edit)) {
+                        Some(taken) => {
+                            taken.amend(edit);
+                            None
+                        }
+                        None => Some(Follows::Aside(Aside::Edit(Box::new(edit)))),
+                    }
+                }
                 Err(why) => why.aside(&said).map(Follows::Aside),
             },
             Event::Press(press) => Some(self.pressed(id, press).await),
@@ -308,7 +325,7 @@ impl Intake {
         match aside {
             Aside::Stranger(from) => greet::stranger(&core, &from).await,
             Aside::NotHere(place) => self.not_here(place),
-            Aside::Edit(said) => self.edited(*said).await,
+            Aside::Edit(edit) => self.edited(*edit).await,
             Aside::ForeignPress(press) => drop(tokio::spawn(async move { core.hush(&press.query).await })),
             Aside::Press(press, meaning, role) => drop(tokio::spawn(async move {
                 match meaning {
@@ -360,27 +377,26 @@ impl Intake {
     }
 
     /// An edit counts while its message still waits; afterwards nothing runs again, and that is said.
-    async fn edited(&self, said: Said) {
-        let row = self.core.row_of(said.place.chat, said.message);
-        let amended = match row {
-            Some(row) => self.core.engine.amend(row, &said.text, quoted(&said)).await,
-            None => Ok(false),
-        };
-        match amended {
-            Ok(true) => {}
-            Ok(false) => {
-                let text = "Nothing runs again by an edit. Send it as a new message.";
-                let post = Post { quiet: true, ..Post::text(Rich::plain(text)) };
-                let core = self.core.clone();
-                tokio::spawn(async move {
-                    let Said { place, message, .. } = said;
-                    let sent = core.courier.reply(place, message, Lane::Reply, post, Attempt::First).await;
-                    if let Err(fault) = sent {
-                        tracing::debug!(?fault, "an edit could not be answered");
-                    }
-                });
+    async fn edited(&self, edit: Taken) {
+        let Taken { source, inbound, place, .. } = edit;
+        let message = inbound.message.and_then(|m| i32::try_from(m).ok()).unwrap_or_default();
+        let (engine, row) = (&self.core.engine, self.core.row_of(place.chat, message));
+        let done = async {
+            if let Some(row) = row
+                && engine.amend(row, &inbound.text, inbound.quoted.clone()).await?
+            {
+                return Ok(());
             }
-            Err(error) => tracing::error!(%error, "an edit could not be written down"),
+            // One that counted before a crash comes again; and not every edit changes the text.
+            if engine.has_received(&inbound).await? {
+                return Ok(());
+            }
+            let reply = [Block::text("Nothing runs again by an edit. Send it as a new message.")];
+            engine.receive_answered((&source, &inbound), (&reply, &postman::remark_on(message))).await
+        };
+        if let Err(error) = done.await {
+            let error: StoreError = error;
+            tracing::error!(%error, "an edit could not be written down");
         }
     }
 
@@ -403,7 +419,7 @@ impl Intake {
         let message = press.message.map(i64::from);
         let inbound = Inbound { message, ..Inbound::new(conversation, actor, text) };
         let press = Some((by, press.query));
-        Follows::Turn(Taken { source: source(id), inbound, place, press }, role)
+        Follows::Turn(Taken { source: source(id), inbound, place, press, edit: None }, role)
     }
 
     /// Who pressed; a stranger's press is met with silence, wherever it came from.
@@ -436,15 +452,21 @@ pub(super) fn cure(fault: &Fault) -> String {
 }
 
 impl Follows {
-    /// Puts an edit into its message when both came together; false when this is not the message.
-    fn is_amended(&mut self, edit: &Said) -> bool {
-        let Self::Turn(taken, _) = self else { return false };
-        if taken.place != edit.place || taken.inbound.message != Some(edit.message.into()) {
-            return false;
-        }
-        taken.inbound.text.clone_from(&edit.text);
-        taken.inbound.quoted = quoted(edit);
-        true
+    /// The message that `edit` changes, if this is it.
+    fn is_of(&mut self, edit: &Taken) -> Option<&mut Taken> {
+        let Self::Turn(taken, _) = self else { return None };
+        let same = taken.press.is_none()
+            && taken.place == edit.place
+            && taken.inbound.message == edit.inbound.message;
+        same.then_some(taken)
+    }
+}
+
+impl Taken {
+    fn amend(&mut self, edit: Self) {
+        self.inbound.text.clone_from(&edit.inbound.text);
+        self.inbound.quoted.clone_from(&edit.inbound.quoted);
+        self.edit = Some(Box::new(edit));
     }
 }
 
@@ -470,7 +492,7 @@ fn said_by(source: String, said: Said, (person, role): (PersonName, Role)) -> Ta
         attached,
         ..Inbound::new(conversation, actor, text)
     };
-    Taken { source, inbound, place, press: None }
+    Taken { source, inbound, place, press: None, edit: None }
 }
 
 /// What came in other people's words, each with where it comes from.

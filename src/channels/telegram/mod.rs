@@ -188,11 +188,10 @@ async fn resume(core: &Core) -> Result<(), StoreError> {
             continue;
         };
         open.inbound.actor.role = role;
-        let live = open.live.and_then(|live| live.parse().ok());
         if let (Some(place), Some(message)) = (place_of(&open.inbound.conversation), open.inbound.message) {
             core.row_is(place.chat, i32::try_from(message).unwrap_or_default(), open.id);
         }
-        turn::begin(core, open.id, open.inbound, live, None);
+        turn::begin(core, open.id, open.inbound, open.live.as_deref(), None);
     }
     Ok(())
 }

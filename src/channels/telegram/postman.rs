@@ -6,12 +6,14 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Body, Place, Post, Rich, cards,
     core::{CHANNEL, Core, place_of, place_text},
     courier::{Attempt, Lane, Undelivered},
+    follow,
     places::Places,
     press, render,
 };
@@ -35,6 +37,14 @@ struct Notes {
     /// Why something of it was never delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed: Option<String>,
+    /// It only remarks on this message of a person: it replies to it, without a sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remarks_on: Option<i32>,
+}
+
+/// The first notes on a reply that only remarks on a person's message.
+pub(super) fn remark_on(message: i32) -> Value {
+    serde_json::to_value(Notes { remarks_on: Some(message), ..Notes::default() }).unwrap_or_default()
 }
 
 /// What a chat is told in place of a message.
@@ -159,7 +169,10 @@ impl<'a> Delivery<'a> {
             Some(notes) => serde_json::from_value(notes.clone()).unwrap_or_default(),
             None => Notes::default(),
         };
-        let pieces = pieces(core, place, &reply, &notes.sent).await?;
+        let mut pieces = pieces(core, place, &reply, &notes.sent).await?;
+        if notes.remarks_on.is_some() {
+            pieces.iter_mut().for_each(|piece| (piece.to, piece.post.quiet) = (notes.remarks_on, true));
+        }
         Ok(Self { core, place, reply, pieces, notes, noted: false, over: false })
     }
 
@@ -185,6 +198,9 @@ impl<'a> Delivery<'a> {
             }
         }
         if !std::mem::take(&mut self.noted) {
+            if first && self.notes.begun == 0 && self.may_stand_in_part().await {
+                self.notes.begun = 1;
+            }
             if self.notes.begun > 1 {
                 return self.fails(Undelivered::Unsure).await;
             }
@@ -209,6 +225,15 @@ impl<'a> Delivery<'a> {
         match self.core.live(row) {
             Some(live) => live.settle().await,
             None => self.reply.live.as_deref()?.parse().ok(),
+        }
+    }
+
+    /// Whether a live message whose number nobody learnt may show a part of this.
+    async fn may_stand_in_part(&self) -> bool {
+        let Some(row) = self.reply.inbox else { return false };
+        match self.core.live(row) {
+            Some(live) => live.is_unsure().await,
+            None => self.reply.live.as_deref() == Some(follow::UNSURE),
         }
     }
 

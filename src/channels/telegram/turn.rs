@@ -32,7 +32,13 @@ pub(super) enum By {
 }
 
 /// Begins the turn of the kept message `row`. The place in the conversation's queue is taken before this returns.
-pub(super) fn begin(core: &Core, row: i64, inbound: Inbound, live: Option<i32>, press: Option<(By, String)>) {
+pub(super) fn begin(
+    core: &Core,
+    row: i64,
+    inbound: Inbound,
+    live: Option<&str>,
+    press: Option<(By, String)>,
+) {
     let Some(place) = place_of(&inbound.conversation) else {
         return tracing::error!(row, "a message is of no chat");
     };

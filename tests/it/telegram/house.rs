@@ -13,10 +13,14 @@ pub fn house(docker: &str, telegram: &FakeTelegram, more: &str) -> House {
     telegram.private(ANNA, "anna");
     telegram.private(BEN, "ben");
     telegram.supergroup(GROUP, "Ops", false);
+    house_at(docker, &telegram.url(), telegram.token(), more)
+}
+
+/// The same, for whatever is at `url`.
+pub fn house_at(docker: &str, url: &str, token: &str, more: &str) -> House {
     let me = User::from_uid(geteuid()).unwrap().unwrap().name;
     let house = House::with(docker, "");
-    let token = house.secret("telegram-token", telegram.token());
-    let url = telegram.url();
+    let token = house.secret("telegram-token", token);
     house.add(&format!(
         r#"
         [[person]]

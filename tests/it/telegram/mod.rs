@@ -15,4 +15,5 @@ mod path;
 mod people;
 mod rig;
 mod shows;
+mod unreachable;
 mod webhook;
