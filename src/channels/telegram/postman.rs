@@ -361,11 +361,13 @@ async fn pieces(core: &Core, place: Place, reply: &OpenReply, own: &[i32]) -> Re
     let store = core.engine.store();
     let mut blocks = Vec::with_capacity(reply.blocks.len());
     let mut shown = BTreeMap::new();
+    let outcomes: Vec<_> = reply.blocks.iter().filter_map(outcome).collect();
     // The cards that stand in this place already: one is shown once, and kept true there.
     let mut above = Vec::new();
     for block in &reply.blocks {
         let Block::Card(card) = block else {
-            blocks.push(block.clone());
+            let told = matches!(block, Block::Notice { level: Level::Info, text } if outcomes.iter().any(|o| o.contains(text)));
+            blocks.extend((!told).then(|| block.clone()));
             continue;
         };
         let Some(approval) = store.approval_get(card.id).await? else { continue };
@@ -404,6 +406,11 @@ async fn pieces(core: &Core, place: Place, reply: &OpenReply, own: &[i32]) -> Re
         Piece { card, ..Piece::replies(post, to.filter(|_| n == 0)) }
     };
     Ok(posts.into_iter().enumerate().map(piece).collect())
+}
+
+/// What a card says of its end, so that nothing else need say it.
+fn outcome(block: &Block) -> Option<&str> {
+    if let Block::Card(card) = block { card.outcome.as_deref() } else { None }
 }
 
 /// A card that stands in the reply's place already.

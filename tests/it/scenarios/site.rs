@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use opsbot::{
     agent::port::{RunContext, Tool},
     domain::{
-        Block, ContainerRef, Customer, CustomerId, Finding, Outcome, Param, ParamKind, PlanStep,
+        Block, ContainerRef, Customer, CustomerId, Finding, Level, Outcome, Param, ParamKind, PlanStep,
         ResolvedCall, Risk, ServiceName, Severity, Target, ToolCall, ToolError, ToolOutput, ToolSpec,
         Untrusted,
     },
@@ -292,6 +292,7 @@ impl SiteTool {
             return Ok(ToolOutput { outcome: Outcome::NotUp, summary, text: quote, blocks: vec![evidence] });
         }
         let summary = format!("{} of {customer} restarted, all up", done.join(", "));
-        Ok(ToolOutput { outcome: Outcome::Ok, text: summary.clone(), summary, blocks: vec![] })
+        let told = Block::notice(Level::Info, summary.clone());
+        Ok(ToolOutput { outcome: Outcome::Ok, text: summary.clone(), summary, blocks: vec![told] })
     }
 }

@@ -189,8 +189,9 @@ impl Page<'_, '_> {
     }
 
     fn chart(&mut self, chart: &Chart) {
-        let caption = plot::caption(chart, self.look.now);
-        match (self.look.draw)(chart).filter(|png| !png.is_empty()) {
+        let picture = (self.look.draw)(chart).filter(|png| !png.is_empty());
+        let caption = plot::caption(chart, picture.is_some(), self.look.now);
+        match picture {
             Some(png) => self.alone(Post {
                 body: Body::Photo { png: png.into(), caption: split::head(caption, CAPTION_ROOM) },
                 ..Post::text(Rich::default())

@@ -11,15 +11,17 @@ use jiff::Timestamp;
 /// The most lines of a chart that are put in words.
 const SERIES: usize = 8;
 
-/// Title, last, least and most value of each line, threshold, and the time it spans.
-pub(super) fn caption(chart: &Chart, now: Timestamp) -> Rich {
+/// Title, figures of each line, threshold, and the time it spans. Below a picture, which has a legend, the last value
+/// of each line is enough; else its least and most stand with it.
+pub(super) fn caption(chart: &Chart, drawn: bool, now: Timestamp) -> Rich {
     let unit = cut(&one_line(&chart.unit), 12);
     let title = cut(&one_line(&chart.title), 120);
     let mut pen = Pen::default();
     pen.text("📈 ").bold(if is_blank(&title) { "Chart" } else { &title });
-    for series in chart.series.iter().take(SERIES) {
-        pen.text("\n").guarded(&cut(&one_line(&series.name), 40)).text(": ");
-        pen.text(&figures(series, &unit).unwrap_or_else(|| "no data".into()));
+    for (n, series) in chart.series.iter().take(SERIES).enumerate() {
+        let (gap, of) = if drawn { (" · ", " ") } else { ("\n", ": ") };
+        pen.text(if n == 0 { "\n" } else { gap }).guarded(&cut(&one_line(&series.name), 40)).text(of);
+        pen.text(&figures(series, drawn, &unit).unwrap_or_else(|| "no data".into()));
     }
     if chart.series.len() > SERIES {
         pen.text(&format!("\n… {} more", chart.series.len() - SERIES));
@@ -36,10 +38,10 @@ pub(super) fn caption(chart: &Chart, now: Timestamp) -> Rich {
     pen.finish()
 }
 
-fn figures(series: &Series, unit: &str) -> Option<String> {
+fn figures(series: &Series, only_last: bool, unit: &str) -> Option<String> {
     let good = || series.points.iter().map(|(_, v)| *v).filter(|v| v.is_finite());
     let last = good().next_back()?;
     let (least, most) = good().fold((last, last), |(lo, hi), v| (lo.min(v), hi.max(v)));
     let [lo, hi, now] = [least, most, last].map(|v| cut(&figure(v, unit), 40));
-    Some(format!("last {now} · min {lo} · max {hi}"))
+    Some(if only_last { now } else { format!("last {now} · min {lo} · max {hi}") })
 }

@@ -51,6 +51,7 @@ pub(super) fn table(title: Option<&str>, columns: &[String], rows: &[Vec<String>
         pairs(&mut pen, &cells);
         true
     } else if cells.len() <= LIST_ROWS {
+        pen.text(if title.is_some() { "\n" } else { "" });
         list(&mut pen, &names, &cells, heading(&cells));
         true
     } else {

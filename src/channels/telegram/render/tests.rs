@@ -156,7 +156,8 @@ fn a_chart_is_a_picture_or_says_its_figures() {
                 13:30 UTC to 14:30 UTC";
     let post = only(&[Block::Chart(chart("CPU", 1))]);
     assert!(matches!(post.body, Body::Photo { .. }));
-    assert_rich(rich(&post), text, &[("bold", "CPU")]);
+    let below = "📈 CPU\nweb0 93.2 %\nThreshold 80 %: crossed\n13:30 UTC to 14:30 UTC";
+    assert_rich(rich(&post), below, &[("bold", "CPU")]);
     let words = Look { draw: &no_picture, ..look() };
     let posts = render(&[Block::text("see"), Block::Chart(chart("CPU", 1))], &words);
     assert_rich(rich(&posts[0]), &format!("see\n\n{text}"), &[("bold", "CPU")]);
@@ -209,14 +210,14 @@ fn tables_take_the_shape_that_fits_a_phone() {
         only(&[table(&["service", "cpu", "seen"], vec![own(&["web", "4 %", long]), own(&["db", "", "ok"])])]);
     assert_rich(
         rich(&list),
-        "T\nweb\ncpu: 4 %\nseen: connection refused by upstream\n\ndb\nseen: ok",
+        "T\n\nweb\ncpu: 4 %\nseen: connection refused by upstream\n\ndb\nseen: ok",
         &[("bold", "T"), ("bold", "web"), ("bold", "db")],
     );
     let same = [own(&["db", "cpu", "4 %", "9 %", long]), own(&["db", "memory", "", "", ""])];
     let told_apart = only(&[table(&["service", "metric", "now", "max", "seen"], same.to_vec())]);
     assert_rich(
         rich(&told_apart),
-        "T\ndb · cpu\nnow: 4 % · max: 9 %\nseen: connection refused by upstream\n\ndb · memory",
+        "T\n\ndb · cpu\nnow: 4 % · max: 9 %\nseen: connection refused by upstream\n\ndb · memory",
         &[("bold", "T"), ("bold", "db · cpu"), ("bold", "db · memory")],
     );
     let rows: Vec<_> =
