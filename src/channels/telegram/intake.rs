@@ -53,7 +53,7 @@ const SEEN_AT_MOST: usize = 1000;
 /// What an update leads to.
 enum Follows {
     /// A message that is to be kept and answered.
-    Turn(Box<Taken>, Role),
+    Turn(Taken, Role),
     /// Something that needs no row. It is done once the rest of its batch is kept, for until then all may come again.
     Aside(Aside),
 }
@@ -72,6 +72,27 @@ struct Taken {
     inbound: Inbound,
     place: Place,
     press: Option<(By, String)>,
+}
+
+/// Why what somebody says is not heard.
+enum Unheard {
+    /// Nobody spoke to us.
+    Overheard,
+    /// A group that is not listed.
+    NotHere,
+    /// Nobody that we know.
+    Stranger,
+}
+
+impl Unheard {
+    /// What follows: strangers are greeted in private, and met with silence elsewhere.
+    fn aside(self, said: &Said) -> Option<Aside> {
+        match self {
+            Self::Overheard => None,
+            Self::NotHere => Some(Aside::NotHere(said.place)),
+            Self::Stranger => (!said.place.is_group()).then(|| Aside::Stranger(said.from.clone())),
+        }
+    }
 }
 
 impl Intake {
@@ -217,7 +238,7 @@ impl Intake {
                     if taken.press.is_none() {
                         greet::menu_of_commands(&self.core, taken.place, role);
                     }
-                    self.set_to_work(rows.next().flatten(), *taken);
+                    self.set_to_work(rows.next().flatten(), taken);
                 }
                 Follows::Aside(aside) => self.aside(aside).await,
             }
@@ -262,15 +283,15 @@ impl Intake {
             Event::Said(said) => match self.who(&said.from, said.place, said.addressed) {
                 Ok(who) => {
                     let role = who.1;
-                    Some(Follows::Turn(Box::new(said_by(source(id), said, who)), role))
+                    Some(Follows::Turn(said_by(source(id), said, who), role))
                 }
-                Err(aside) => aside.map(Follows::Aside),
+                Err(why) => why.aside(&said).map(Follows::Aside),
             },
             Event::Edited(said) => match self.who(&said.from, said.place, said.addressed) {
                 // What the same batch brings unedited is not worth a turn of its own.
                 Ok(_) if follows.iter_mut().any(|f| f.is_amended(&said)) => None,
                 Ok(_) => Some(Follows::Aside(Aside::Edit(Box::new(said)))),
-                Err(aside) => aside.map(Follows::Aside),
+                Err(why) => why.aside(&said).map(Follows::Aside),
             },
             Event::Press(press) => Some(self.pressed(id, press).await),
             Event::Left { place, by } => {
@@ -302,19 +323,19 @@ impl Intake {
         }
     }
 
-    /// The one function that authorises: who it is, if they may speak here; else what to do about it, if anything.
-    fn who(&self, from: &Sender, place: Place, addressed: bool) -> Result<(PersonName, Role), Option<Aside>> {
+    /// The one function that authorises: who it is, if they may speak here.
+    fn who(&self, from: &Sender, place: Place, addressed: bool) -> Result<(PersonName, Role), Unheard> {
         if !addressed {
-            return Err(None);
+            return Err(Unheard::Overheard);
         }
         let known = self.core.engine.people().who(ChannelKind::Telegram, &from.id.to_string());
         let listed = !place.is_group() || self.core.settings.groups.contains(&place.chat);
         match known {
             Some(who) if listed => Ok(who),
-            Some(_) => Err(Some(Aside::NotHere(place))),
+            Some(_) => Err(Unheard::NotHere),
             None => {
                 self.core.counters.add("opsbot_telegram_strangers_total", &[], 1);
-                Err((!place.is_group()).then(|| Aside::Stranger(from.clone())))
+                Err(Unheard::Stranger)
             }
         }
     }
@@ -382,7 +403,7 @@ impl Intake {
         let message = press.message.map(i64::from);
         let inbound = Inbound { message, ..Inbound::new(conversation, actor, text) };
         let press = Some((by, press.query));
-        Follows::Turn(Box::new(Taken { source: source(id), inbound, place, press }), role)
+        Follows::Turn(Taken { source: source(id), inbound, place, press }, role)
     }
 
     /// Who pressed; a stranger's press is met with silence, wherever it came from.

@@ -277,7 +277,7 @@ impl Lane {
             let messages = w.chats.keys().flat_map(|chat| w.history(*chat)).filter(|m| !m.from_bot).count();
             messages + w.presses.len()
         });
-        State::of(&self.house).await.is_complete(said).await;
+        State::of(&self.house).await.complete(said).await;
         let mut plain: BTreeMap<(i64, Option<i32>, String), Vec<i32>> = BTreeMap::new();
         for message in self.bots(|m| m.at >= since && !m.text.contains(STUB)) {
             if is_marked(&message) {

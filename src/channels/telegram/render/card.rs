@@ -40,9 +40,13 @@ pub fn card(card: &Card, look: &Look<'_>) -> Post {
 
 /// A card that stands elsewhere in the chat, in a few words: how it stands, what it asks, how it ended.
 pub fn brief(card: &Card) -> Post {
-    let (mark, title) = heading(card);
+    let (mark, title) = match heading(card) {
+        (mark, _) if card.state == CardState::Pending => (mark, "Waiting"),
+        heading => heading,
+    };
     let mut pen = Pen::default();
-    pen.text(mark).text(" ").bold(title).text("\n");
+    pen.text(mark).text(" ").bold(title);
+    pen.text(if card.calls.len() == 1 { ": " } else { "\n" });
     calls(&mut pen, card, PART);
     match &card.outcome {
         Some(outcome) => pen.guarded(&cut(&prose(outcome), OUTCOME)),

@@ -56,7 +56,7 @@ impl State {
     }
 
     /// There is a row for each of so many messages and presses, and every message has its delivered reply.
-    pub async fn is_complete(mut self, said: usize) {
+    pub async fn complete(mut self, said: usize) {
         let rows = self.count("SELECT COUNT(*) FROM inbox").await;
         assert_eq!(usize::try_from(rows).unwrap(), said, "rows, and messages and presses");
         let unanswered = self
