@@ -193,7 +193,7 @@ async fn turns() {
     let line = std::sync::Arc::new(line);
     for chat in 0..8 {
         let line = line.clone();
-        let person = FIRST + 2 + i64::try_from(chat).unwrap();
+        let person = FIRST + 2 + i64::from(chat);
         chats.spawn(async move {
             for n in 0..left.div_ceil(8) {
                 let word = format!("{chat}-{n}");

@@ -55,7 +55,7 @@ const SEEN_AT_MOST: usize = 1000;
 /// What an update leads to.
 enum Follows {
     /// A message that is to be kept and answered.
-    Turn(Taken, Role),
+    Turn(Box<Taken>, Role),
     /// Something that needs no row. It is done once the rest of its batch is kept, for until then all may come again.
     Aside(Aside),
 }
@@ -243,7 +243,7 @@ impl Intake {
                         greet::menu_of_commands(&self.core, taken.place, role);
                     }
                     let (row, edit) = (rows.next().flatten(), taken.edit.take());
-                    self.set_to_work(row, taken);
+                    self.set_to_work(row, *taken);
                     if let Some(edit) = edit.filter(|_| row.is_none()) {
                         // The message was kept before, perhaps without its edit.
                         self.edited(*edit).await;
@@ -292,7 +292,7 @@ impl Intake {
             Event::Said(said) => match self.who(&said.from, said.place, said.addressed) {
                 Ok(who) => {
                     let role = who.1;
-                    Some(Follows::Turn(said_by(source(id), said, who), role))
+                    Some(Follows::Turn(Box::new(said_by(source(id), said, who)), role))
                 }
                 Err(why) => why.aside(&said).map(Follows::Aside),
             },
@@ -419,7 +419,7 @@ impl Intake {
         let message = press.message.map(i64::from);
         let inbound = Inbound { message, ..Inbound::new(conversation, actor, text) };
         let press = Some((by, press.query));
-        Follows::Turn(Taken { source: source(id), inbound, place, press, edit: None }, role)
+        Follows::Turn(Box::new(Taken { source: source(id), inbound, place, press, edit: None }), role)
     }
 
     /// Who pressed; a stranger's press is met with silence, wherever it came from.
