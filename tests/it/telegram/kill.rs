@@ -279,7 +279,7 @@ impl Lane {
             let all = w.chats.keys().flat_map(|chat| w.history(*chat)).filter(|m| !m.from_bot);
             all.map(|m| m.edits as usize).sum::<usize>()
         });
-        State::of(&self.house).await.is_complete(said, edits).await;
+        State::of(&self.house).await.complete(said, edits).await;
         let mut plain: BTreeMap<(i64, Option<i32>, String), Vec<i32>> = BTreeMap::new();
         for message in self.bots(|m| m.at >= since && !m.text.contains(STUB)) {
             if is_marked(&message) {

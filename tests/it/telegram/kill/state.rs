@@ -56,7 +56,7 @@ impl State {
     }
 
     /// There is a row for each of so many messages and presses, and perhaps of edits, and every message has its reply.
-    pub async fn is_complete(mut self, said: usize, edits: usize) {
+    pub async fn complete(mut self, said: usize, edits: usize) {
         let rows = usize::try_from(self.count("SELECT COUNT(*) FROM inbox").await).unwrap();
         assert!((said..=said + edits).contains(&rows), "{rows} rows of {said} messages and {edits} edits");
         let unanswered = self
