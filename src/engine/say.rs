@@ -128,8 +128,12 @@ impl Engine {
         Ok(last.iter().any(|m| m.message.is_some() && m.message == clean.message && m.text == clean.text))
     }
 
-    /// Says that a turn panicked.
+    /// Says that a turn panicked; one that was cut off with its process is left for the next start.
     pub(super) async fn broke(&self, error: &JoinError, sink: &Sink) -> TurnStatus {
+        if error.is_cancelled() && sink.abandon() {
+            // The process ends under it: the message stays open, and the next start answers it.
+            return TurnStatus::Stopped;
+        }
         tracing::error!(%error, "a turn broke");
         sink.notice(
             Level::Error,

@@ -125,11 +125,20 @@ async fn edit_all(core: &Core, place: Place, cards: Vec<(Posted, Approval)>) {
     }
 }
 
+/// Whether a card that is to be shown again is, or will be: one that was replaced before that is not.
+async fn is_shown_again(core: &Core, posted: &Posted, approval: &Approval) -> Result<bool, StoreError> {
+    if approval.state != CardState::Superseded {
+        return Ok(true);
+    }
+    let all = core.engine.store().posted_of(approval.id).await?;
+    Ok(all.iter().any(|p| p.place == posted.place && ![MOVING, MOVED].contains(&p.shown.as_str())))
+}
+
 async fn edit(core: &Core, place: Place, posted: Posted, approval: &Approval) -> Result<(), StoreError> {
     let store = core.engine.store();
     let message = i32::try_from(posted.message).unwrap_or_default();
     let (draw, data) = (|_: &_| None, |text: &str| press::short(text));
-    let (post, shown) = if posted.shown == MOVING && approval.state == CardState::Pending {
+    let (post, shown) = if posted.shown == MOVING && is_shown_again(core, &posted, approval).await? {
         let stub = "⤵ OpsBot was restarted: this card is shown again below.";
         (Post::text(Rich::plain(stub)), MOVED.to_owned())
     } else {
