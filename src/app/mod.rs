@@ -2,6 +2,10 @@
 
 #[cfg(feature = "telegram")]
 mod telegram;
+#[cfg(not(feature = "telegram"))]
+mod without_telegram;
+#[cfg(not(feature = "telegram"))]
+use without_telegram as telegram;
 
 use std::{
     path::{Path, PathBuf},
@@ -243,15 +247,7 @@ impl std::fmt::Debug for Channel {
 /// # Errors
 /// A configuration that cannot be carried out.
 pub fn channels(config: &Config, app: &App) -> Result<Vec<Channel>, Failure> {
-    let mut channels = Vec::new();
-    #[cfg(feature = "telegram")]
-    channels.extend(telegram::channel(config, app)?);
-    let has = |name: &str| channels.iter().any(|c: &Channel| c.name == name);
-    if config.telegram.is_some() && !has("telegram") {
-        tracing::warn!("[telegram] is set, but this build has no Telegram: build with --features telegram");
-    }
-    let _ = app;
-    Ok(channels)
+    Ok(telegram::channel(config, app)?.into_iter().collect())
 }
 
 /// An admin on a chat platform.
@@ -272,15 +268,7 @@ pub async fn examine_channels(
     daemon: bool,
     paired: &[ChatAdmin],
 ) -> Vec<(String, Result<String, String>)> {
-    let mut found = Vec::new();
-    #[cfg(feature = "telegram")]
-    found.extend(telegram::examine(config, daemon, paired).await);
-    if config.telegram.is_some() && !cfg!(feature = "telegram") {
-        let text = "this build has no Telegram: build with --features telegram";
-        found.push(("telegram".to_owned(), Err(text.to_owned())));
-    }
-    let _ = (daemon, paired);
-    found
+    telegram::examine(config, daemon, paired).await
 }
 
 fn people(config: &Config) -> People {

@@ -90,7 +90,8 @@ impl Live {
         let mut said = Said::default();
         let pace = core.settings.edit_every * if self.place.is_group() { GROUP_PACE } else { 1 };
         let mut next = Instant::now() + core.settings.placeholder_after;
-        let mut action = Instant::now();
+        // The first one went out with the turn's begin.
+        let mut action = Instant::now() + ACTION_LASTS;
         // A send that is under way; it is never dropped, for its answer names the message.
         let mut showing = pin!(Fuse::terminated());
         loop {

@@ -54,12 +54,14 @@ impl House {
     }
 
     /// Adds to the configuration.
+    #[cfg_attr(not(feature = "telegram"), allow(dead_code, reason = "only channels need it"))]
     pub fn add(&self, toml: &str) {
         let before = fs::read_to_string(self.config()).unwrap();
         self.configure(&format!("{before}\n{toml}"));
     }
 
     /// Keeps a secret in a file that only its owner reads, and gives what stands for it in the configuration.
+    #[cfg_attr(not(feature = "telegram"), allow(dead_code, reason = "only channels need it"))]
     pub fn secret(&self, name: &str, value: &str) -> String {
         let path = self.dir().join(name);
         fs::write(&path, value).unwrap();
