@@ -50,6 +50,13 @@ use vitals::Vitals;
 /// A message that was open at so many starts is not tried again: it may be what ends the daemon.
 const STARTS_AT_MOST: u32 = 5;
 
+const FIGURES: [(&str, &str); 4] = [
+    ("opsbot_telegram_updates_total", "Updates from Telegram by kind."),
+    ("opsbot_telegram_strangers_total", "Messages of people whom nobody knows."),
+    ("opsbot_telegram_poll_failures_total", "Polls for updates that failed."),
+    ("opsbot_telegram_dead_letters_total", "Replies that Telegram will never take."),
+];
+
 /// The channel, ready to run.
 #[derive(Debug)]
 pub struct Telegram {
@@ -79,6 +86,9 @@ impl Telegram {
     /// # Errors
     /// The store's, when nothing can be read at the start.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), String> {
+        for (name, help) in FIGURES {
+            self.counters.describe(name, help);
+        }
         let courier = Courier::new(self.api.clone(), self.courier, self.counters.clone());
         let _closes = Closing(courier.clone());
         let sending = AbortOnDropHandle::new(tokio::spawn(courier.clone().run(stop.clone())));
