@@ -262,7 +262,9 @@ impl Lane {
                 let told =
                     self.bots(|m| m.reply_to == Some(*message) && m.text.contains("runs again by an edit"));
                 let plain = told.iter().filter(|m| !is_marked(m)).count();
-                assert!(!told.is_empty() && plain <= 1, "the edit of {question:?} is lost\n{all}");
+                let remarks = self.bots(|m| m.chat == *chat && m.text.contains("runs again by an edit"));
+                let remarks: Vec<_> = remarks.iter().map(|m| (m.id, m.reply_to)).collect();
+                assert!(!told.is_empty() && plain <= 1, "the edit of {question:?} is lost: {remarks:?}\n{all}");
             }
             self.tally.answers += 1;
         }
