@@ -55,6 +55,12 @@ impl State {
         query.bind(approval).fetch_all(&mut self.0).await.unwrap()
     }
 
+    /// The replies that hold the card of an approval.
+    pub async fn replies_with(mut self, approval: &str) -> Vec<i64> {
+        let query = sqlx::query_scalar("SELECT id FROM outbox WHERE instr(body, $1) > 0");
+        query.bind(approval).fetch_all(&mut self.0).await.unwrap()
+    }
+
     /// There is a row for each of so many messages and presses, and perhaps of edits, and every message has its reply.
     pub async fn complete(mut self, said: usize, edits: usize) {
         let rows = usize::try_from(self.count("SELECT COUNT(*) FROM inbox").await).unwrap();
