@@ -26,6 +26,8 @@ pub enum ParamKind {
     },
     /// A span of time (`15m`, `2h`).
     Duration,
+    /// One of these words.
+    Choice(&'static [&'static str]),
 }
 
 /// One parameter of a tool.
@@ -48,6 +50,9 @@ pub struct ToolSpec {
     pub name: &'static str,
     /// One sentence for model and help.
     pub summary: &'static str,
+    /// What else people say when they mean it (`reboot`, `is it up`): words without a model are matched with these, and
+    /// they add a tool beyond the core to a conversation. No names of customers or services.
+    pub phrases: &'static [&'static str],
     /// The parameters, in a slash command's order.
     pub params: Vec<Param>,
     /// The risk that nothing loosens.
@@ -74,6 +79,7 @@ impl ToolSpec {
                 ParamKind::Integer { min, max } => {
                     json!({"type": "integer", "minimum": min, "maximum": max})
                 }
+                ParamKind::Choice(words) => json!({"type": "string", "enum": words}),
                 ParamKind::Customer | ParamKind::Service | ParamKind::Text | ParamKind::Duration => {
                     json!({"type": "string"})
                 }
@@ -146,6 +152,13 @@ impl Param {
                     return Err(format!("`{}` must be {min} to {max}, not {n}", self.name));
                 }
                 Ok(n.into())
+            }
+            (ParamKind::Choice(words), _) => {
+                let given = value.as_str().unwrap_or_default().trim().to_lowercase();
+                let known = words.iter().find(|w| **w == given);
+                known
+                    .map(|w| (*w).into())
+                    .ok_or_else(|| format!("`{}` must be {}", self.name, words.join(" or ")))
             }
             (_, Value::String(text)) => Ok(text.trim().into()),
             (_, Value::Number(n)) => Ok(n.to_string().into()),
@@ -358,6 +371,7 @@ mod tests {
             ],
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: true,
             timeout: Duration::from_secs(1),
         }

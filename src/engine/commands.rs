@@ -175,6 +175,7 @@ fn arguments(spec: &ToolSpec, text: &str) -> Result<ToolCall, String> {
                     ParamKind::Service | ParamKind::Duration => {
                         number && spec.params.iter().any(|p| matches!(p.kind, ParamKind::Integer { .. }))
                     }
+                    ParamKind::Choice(words) => !words.contains(&token.to_lowercase().as_str()),
                     ParamKind::Customer | ParamKind::Text => false,
                 };
             if !filled && !skips {
@@ -285,6 +286,7 @@ pub fn help_for(spec: &ToolSpec) -> Vec<Vec<String>> {
                 ParamKind::Text => "text".to_owned(),
                 ParamKind::Integer { min, max } => format!("{min} to {max}"),
                 ParamKind::Duration => "time span, as 15m or 2h".to_owned(),
+                ParamKind::Choice(words) => words.join(" or "),
             };
             let need = if p.required { "needed" } else { "optional" };
             vec![p.name.to_owned(), kind, need.to_owned(), p.help.to_owned()]
@@ -314,6 +316,7 @@ mod tests {
             ],
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: true,
             timeout: Duration::from_secs(1),
         }]

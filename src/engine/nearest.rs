@@ -69,7 +69,7 @@ fn fill(spec: &ToolSpec, customer: Option<&Customer>, service: Option<&ServiceNa
         let value = match param.kind {
             ParamKind::Customer => customer.map(|c| c.id.to_string()),
             ParamKind::Service => service.map(ToString::to_string),
-            ParamKind::Text | ParamKind::Integer { .. } | ParamKind::Duration => None,
+            ParamKind::Text | ParamKind::Integer { .. } | ParamKind::Duration | ParamKind::Choice(_) => None,
         };
         match value {
             Some(value) => {
@@ -154,6 +154,7 @@ mod tests {
             params,
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: false,
             timeout: Duration::from_secs(1),
         })

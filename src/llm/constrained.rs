@@ -113,6 +113,7 @@ fn signature(param: &Param) -> String {
     let kind = match param.kind {
         ParamKind::Integer { min, max } => format!(": {min}..{max}"),
         ParamKind::Duration => ": like 15m or 2h".into(),
+        ParamKind::Choice(words) => format!(": {}", words.join("|")),
         ParamKind::Customer | ParamKind::Service | ParamKind::Text => String::new(),
     };
     format!("{}{optional}{kind}", param.name)
@@ -130,6 +131,7 @@ fn sample(param: &Param, n: usize) -> Value {
             i64::try_from(number).unwrap_or(max).clamp(min, max.max(min)).into()
         }
         ParamKind::Duration => format!("{number}m").into(),
+        ParamKind::Choice(words) => words.get(n % words.len().max(1)).copied().unwrap_or_default().into(),
     }
 }
 

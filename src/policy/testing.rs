@@ -19,7 +19,16 @@ pub(super) fn spec(name: &'static str, floor: Risk, default: Risk) -> ToolSpec {
             Param { name: "service", kind: ParamKind::Service, required: false, help: "" },
         ],
     };
-    ToolSpec { name, summary: "", params, floor, default, untrusted: false, timeout: Duration::from_secs(1) }
+    ToolSpec {
+        name,
+        summary: "",
+        params,
+        floor,
+        default,
+        phrases: &[],
+        untrusted: false,
+        timeout: Duration::from_secs(1),
+    }
 }
 
 pub(super) fn specs() -> Vec<ToolSpec> {

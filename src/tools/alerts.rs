@@ -60,6 +60,7 @@ impl ListActiveAlerts {
             params: Vec::new(),
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: true,
             timeout: Duration::from_secs(15),
         };

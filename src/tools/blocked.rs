@@ -13,6 +13,7 @@ pub fn blocked_specs() -> Vec<ToolSpec> {
         params: vec![customer_param()],
         floor: Risk::Blocked,
         default: Risk::Blocked,
+        phrases: &[],
         untrusted: false,
         timeout: Duration::from_secs(1),
     };

@@ -37,6 +37,7 @@ impl CheckUp {
             params: vec![customer_param()],
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: true,
             timeout: Duration::from_secs(30),
         };

@@ -31,6 +31,7 @@ impl ListCustomers {
             params: vec![],
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: false,
             timeout: Duration::from_secs(15),
         };

@@ -33,6 +33,7 @@ impl GetHealthScore {
             params: vec![customer_param()],
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: false,
             timeout: Duration::from_secs(30),
         };

@@ -50,6 +50,7 @@ impl GetRecentLogs {
             ],
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: true,
             timeout: Duration::from_secs(30),
         };

@@ -68,6 +68,7 @@ impl GetMetrics {
             ],
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: false,
             timeout: Duration::from_secs(30),
         };

@@ -65,6 +65,7 @@ impl SearchOutput {
             params: vec![param("id", "its id"), param("pattern", "regex")],
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: true,
             timeout: Duration::from_secs(10),
         };

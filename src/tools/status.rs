@@ -37,6 +37,7 @@ impl GetContainerStatus {
             params: vec![customer_param(), service_param()],
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: true,
             timeout: Duration::from_secs(20),
         };

@@ -33,7 +33,16 @@ fn impatient(dialect: Dialect, url: &str) -> Arc<dyn Model> {
 
 fn spec(name: &'static str, summary: &'static str, params: Vec<Param>) -> ToolSpec {
     let timeout = Duration::from_secs(5);
-    ToolSpec { name, summary, params, floor: Risk::Safe, default: Risk::Safe, untrusted: false, timeout }
+    ToolSpec {
+        name,
+        summary,
+        params,
+        floor: Risk::Safe,
+        default: Risk::Safe,
+        phrases: &[],
+        untrusted: false,
+        timeout,
+    }
 }
 
 fn param(name: &'static str, kind: ParamKind, required: bool, help: &'static str) -> Param {

@@ -13,7 +13,16 @@ const LIMIT: u32 = 3;
 fn spec(name: &'static str) -> ToolSpec {
     let customer = Param { name: "customer_id", kind: ParamKind::Customer, required: true, help: "" };
     let (floor, timeout) = (Risk::Safe, Duration::from_secs(1));
-    ToolSpec { name, summary: "", params: vec![customer], floor, default: floor, untrusted: true, timeout }
+    ToolSpec {
+        name,
+        summary: "",
+        params: vec![customer],
+        floor,
+        default: floor,
+        phrases: &[],
+        untrusted: true,
+        timeout,
+    }
 }
 
 fn turn_of(mode: CallMode, prompt_tokens: usize) -> Turn {

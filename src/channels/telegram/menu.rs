@@ -354,7 +354,7 @@ fn filled(spec: &ToolSpec, customer: &CustomerId, service: Option<&ServiceName>)
         let value = match param.kind {
             ParamKind::Customer => Some(customer.to_string()),
             ParamKind::Service => service.map(ToString::to_string),
-            ParamKind::Text | ParamKind::Integer { .. } | ParamKind::Duration => None,
+            ParamKind::Text | ParamKind::Integer { .. } | ParamKind::Duration | ParamKind::Choice(_) => None,
         };
         match value {
             Some(value) => args.insert(param.name.into(), Value::from(value)),

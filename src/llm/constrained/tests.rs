@@ -7,7 +7,16 @@ use crate::domain::Risk;
 
 fn tool(name: &'static str, summary: &'static str, params: Vec<Param>) -> ToolSpec {
     let timeout = Duration::from_secs(1);
-    ToolSpec { name, summary, params, floor: Risk::Safe, default: Risk::Safe, untrusted: false, timeout }
+    ToolSpec {
+        name,
+        summary,
+        params,
+        floor: Risk::Safe,
+        default: Risk::Safe,
+        phrases: &[],
+        untrusted: false,
+        timeout,
+    }
 }
 
 fn tools() -> Vec<ToolSpec> {

@@ -21,6 +21,7 @@ fn tools() -> Vec<ToolSpec> {
         params,
         floor: Risk::Safe,
         default: Risk::Safe,
+        phrases: &[],
         untrusted: false,
         timeout: Duration::from_secs(1),
     };

@@ -12,6 +12,7 @@ fn tools() -> Vec<ToolSpec> {
         params: vec![],
         floor: Risk::Confirm,
         default: Risk::Confirm,
+        phrases: &[],
         untrusted: false,
         timeout: Duration::from_secs(1),
     }]

@@ -58,6 +58,7 @@ impl RestartContainer {
             params: vec![customer_param(), service_param()],
             floor: Risk::Confirm,
             default: Risk::Confirm,
+            phrases: &[],
             untrusted: true,
             timeout: Duration::from_secs(900),
         };

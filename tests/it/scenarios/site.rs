@@ -164,7 +164,16 @@ fn lines() -> Param {
 
 fn spec(name: &'static str, params: Vec<Param>, floor: Risk, untrusted: bool) -> ToolSpec {
     let timeout = Duration::from_secs(20);
-    ToolSpec { name, summary: "Works on the site.", params, floor, default: floor, untrusted, timeout }
+    ToolSpec {
+        name,
+        summary: "Works on the site.",
+        params,
+        floor,
+        default: floor,
+        phrases: &[],
+        untrusted,
+        timeout,
+    }
 }
 
 #[derive(Clone, Copy)]

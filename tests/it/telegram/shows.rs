@@ -36,6 +36,7 @@ impl Shows {
             params: vec![],
             floor: Risk::Safe,
             default: Risk::Safe,
+            phrases: &[],
             untrusted: false,
             timeout: Duration::from_secs(5),
         };

@@ -30,6 +30,7 @@ fn specs() -> Vec<ToolSpec> {
         params,
         floor,
         default: floor,
+        phrases: &[],
         untrusted: false,
         timeout: Duration::from_secs(1),
     })
