@@ -1,0 +1,231 @@
+//! From a checked configuration to the back ends and the tools over them.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+
+use super::Failure;
+use crate::{
+    agent::port::Tool,
+    config::Config,
+    docker::{DockerHosts, HostConfig, TlsFiles},
+    domain::{ContainerRef, CustomerId, ToolError},
+    engine::{Directory, DirectorySource, Registry},
+    inventory::{self, InventorySource, Rules},
+    prometheus::{Credentials, Options, Prometheus},
+    runtime::clock,
+    spill::{SpillError, SpillStore},
+    tools::{
+        self,
+        alerts::ListActiveAlerts,
+        evidence::{AlertSample, Looks, MetricSample},
+        metrics::{GetMetrics, Templates},
+        restart::RestartLimits,
+        search::{Found, Wanted},
+    },
+};
+
+/// A check-up looks at this much of the past.
+const CHECK_UP_WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// The back ends and the tools over them; opens no file and contacts nobody.
+#[derive(Debug)]
+pub struct Backends {
+    /// Customers and containers.
+    pub source: InventorySource,
+    /// Prometheus, if there is one.
+    pub prometheus: Option<Prometheus>,
+    /// The tools.
+    pub registry: Registry,
+}
+
+/// Builds the tools.
+///
+/// # Errors
+/// A configuration that cannot be carried out.
+pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backends, Failure> {
+    let source = inventory_source(config)?;
+    let prometheus = prometheus(config)?;
+    let templates = templates(config);
+    let alert_labels = tools::alerts::LabelNames {
+        customer: config.inventory.alert_customer_label.clone(),
+        service: config.inventory.alert_service_label.clone(),
+    };
+    let parts = tools::Parts {
+        source: source.clone(),
+        looks: looks(&source, prometheus.as_ref(), &templates, &alert_labels),
+        search: Arc::new(move |wanted| search(spill.as_deref(), wanted)),
+        look_within: tools::Parts::LOOK_WITHIN,
+        restart: RestartLimits::default(),
+        clock: clock::now,
+    };
+    let mut all: Vec<Arc<dyn Tool>> = tools::all(parts);
+    let resolving = source.clone();
+    all.push(Arc::new(GetMetrics::new(
+        prometheus.clone(),
+        templates,
+        Arc::new(move |text| {
+            let source = resolving.clone();
+            Box::pin(async move {
+                let inventory = source.snapshot().await;
+                let customer = inventory.find_customer(&text)?;
+                let refs = inventory.members(&customer.id).iter().map(|m| m.r.clone()).collect();
+                Ok((customer, refs))
+            })
+        }),
+        docker_stats(source.hosts().clone()),
+    )));
+    all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels)));
+    Ok(Backends { source, prometheus, registry: Registry::new(all, tools::blocked_specs()) })
+}
+
+fn inventory_source(config: &Config) -> Result<InventorySource, Failure> {
+    let hosts = config.docker.iter().map(|d| HostConfig {
+        name: d.name.clone(),
+        url: d.url.clone(),
+        tls: d.tls.as_ref().map(|t| TlsFiles { ca: t.ca.clone(), cert: t.cert.clone(), key: t.key.clone() }),
+        timeout: d.timeout,
+    });
+    let labels = inventory::LabelNames {
+        customer: config.inventory.customer_label.clone(),
+        service: config.inventory.service_label.clone(),
+        depends_on: config.inventory.depends_on_label.clone(),
+    };
+    let customers = config.customers.iter().map(|c| inventory::CustomerConfig {
+        customer: c.customer.clone(),
+        containers: c.containers.clone(),
+        hosts: vec![],
+    });
+    let rules = Rules::new(labels, customers.collect()).map_err(Failure::config)?;
+    Ok(InventorySource::new(DockerHosts::connect(hosts.collect()), rules))
+}
+
+fn prometheus(config: &Config) -> Result<Option<Prometheus>, Failure> {
+    let Some(p) = &config.prometheus else { return Ok(None) };
+    let credentials =
+        p.token.as_ref().map_or(Credentials::None, |t| Credentials::Bearer(t.expose().to_owned()));
+    let options = Options { credentials, timeout: p.timeout, ..Options::new(&p.url) };
+    Prometheus::new(&options).map(Some).map_err(|e| Failure::config(format!("prometheus: {e}")))
+}
+
+fn templates(config: &Config) -> Templates {
+    let (own, m) = (Templates::default(), config.metrics.clone());
+    Templates {
+        cpu: m.cpu.unwrap_or(own.cpu),
+        memory: m.memory.unwrap_or(own.memory),
+        memory_limit: m.memory_limit.unwrap_or(own.memory_limit),
+        disk: m.disk.unwrap_or(own.disk),
+        network_rx: m.network_rx.unwrap_or(own.network_rx),
+        network_tx: m.network_tx.unwrap_or(own.network_tx),
+    }
+}
+
+type Stats =
+    Arc<dyn Fn(Vec<ContainerRef>) -> BoxFuture<'static, Result<Vec<MetricSample>, ToolError>> + Send + Sync>;
+
+fn docker_stats(hosts: DockerHosts) -> Stats {
+    Arc::new(move |refs| {
+        let hosts = hosts.clone();
+        Box::pin(async move {
+            let all = futures::future::join_all(refs.iter().map(|r| hosts.stats(r))).await;
+            let mut samples = Vec::new();
+            for (r, stats) in refs.iter().zip(all) {
+                let Some(stats) = stats.map_err(ToolError::from)? else { continue };
+                let mut push = |name, unit, now: Option<f64>, limit| {
+                    if let Some(now) = now {
+                        let service = r.service.clone();
+                        samples.push(MetricSample {
+                            service,
+                            name,
+                            unit,
+                            now,
+                            limit,
+                            source: "docker stats",
+                        });
+                    }
+                };
+                push("cpu", "%", stats.cpu_percent, None);
+                push("memory", "B", stats.memory.map(|n| n as f64), stats.memory_limit.map(|n| n as f64));
+                push("network_rx", "B/s", stats.rx_per_second, None);
+                push("network_tx", "B/s", stats.tx_per_second, None);
+            }
+            Ok(samples)
+        })
+    })
+}
+
+fn looks(
+    source: &InventorySource,
+    prometheus: Option<&Prometheus>,
+    templates: &Templates,
+    labels: &tools::alerts::LabelNames,
+) -> Looks {
+    let stats = docker_stats(source.hosts().clone());
+    let (prom, templates) = (prometheus.cloned(), templates.clone());
+    let metrics = move |customer: CustomerId,
+                        refs: Vec<ContainerRef>|
+          -> BoxFuture<'static, Result<Vec<MetricSample>, ToolError>> {
+        let (prom, templates, stats) = (prom.clone(), templates.clone(), stats.clone());
+        Box::pin(async move {
+            if let Some(prom) = prom {
+                let samples = tools::metrics::collect(
+                    &prom,
+                    &templates,
+                    &customer,
+                    &refs,
+                    CHECK_UP_WINDOW,
+                    clock::now(),
+                )
+                .await;
+                match samples {
+                    Ok(samples) if !samples.is_empty() => return Ok(samples),
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(%error, "no metrics from Prometheus; asking Docker"),
+                }
+            }
+            stats(refs).await
+        })
+    };
+    let (prom, labels) = (prometheus.cloned(), labels.clone());
+    let alerts = move |customer: CustomerId,
+                       _: Vec<ContainerRef>|
+          -> BoxFuture<'static, Result<Vec<AlertSample>, ToolError>> {
+        let (prom, labels) = (prom.clone(), labels.clone());
+        Box::pin(async move {
+            match prom {
+                Some(prom) => tools::alerts::collect(&prom, &labels, Some(&customer)).await,
+                None => Err(ToolError::NothingFound("no Prometheus is configured ([prometheus] url)".into())),
+            }
+        })
+    };
+    Looks { metrics: Arc::new(metrics), alerts: Arc::new(alerts) }
+}
+
+fn search(spill: Option<&SpillStore>, wanted: &Wanted) -> Result<Found, ToolError> {
+    let Some(spill) = spill else {
+        return Err(ToolError::NothingFound("nothing is kept here".into()));
+    };
+    match spill.search(&wanted.id, &wanted.pattern, wanted.max_lines, wanted.context) {
+        Ok(hits) => Ok(Found { lines: hits.lines, total: hits.total }),
+        Err(SpillError::BadId(_) | SpillError::Gone(_)) => {
+            Err(ToolError::UnknownId { what: "kept output", given: wanted.id.clone(), known: vec![] })
+        }
+        Err(error @ SpillError::BadPattern(_)) => Err(ToolError::BadArgs(error.to_string())),
+        Err(error) => Err(ToolError::Failed(error.to_string())),
+    }
+}
+
+pub(super) fn directory(source: InventorySource) -> DirectorySource {
+    Arc::new(move || {
+        let source = source.clone();
+        Box::pin(async move {
+            let inventory = source.snapshot().await;
+            let customers: Vec<_> = inventory.customers().into_iter().cloned().collect();
+            let services = customers
+                .iter()
+                .flat_map(|c| inventory.services(&c.id).into_iter().map(|s| (c.id.clone(), s)))
+                .collect();
+            Directory { customers, services }
+        })
+    })
+}
