@@ -7,6 +7,7 @@
 mod approvals;
 mod audit;
 mod channel;
+mod conversation;
 mod db;
 mod error;
 mod files;
@@ -34,6 +35,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use approvals::{Decided, Finish, Tell};
 pub use audit::{AuditReport, Completeness};
 pub use channel::{OpenMessage, OpenReply, Posted, Progress, TurnEnd};
+pub use conversation::ConversationSettings;
 pub use error::StoreError;
 pub use health::StoreHealth;
 pub use history::{HistoryRow, NewHistory};

@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod channel;
+mod conversation;
 mod files;
 mod kill;
 mod people;
