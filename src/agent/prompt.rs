@@ -21,6 +21,9 @@ pub const CORE: &[&str] = &[
     "read_credentials",
 ];
 
+/// The most tools beyond the core that a conversation is given. None is ever taken away again: the prefix stays.
+pub const BEYOND_CORE: usize = 12;
+
 /// The last words of a prompt after which no call may follow.
 pub const WORDS_ONLY: &str = "Now answer me from these results alone, in one or two plain sentences, with the line or value that shows it.";
 

@@ -84,6 +84,8 @@ pub enum Effect {
 pub struct Turn {
     limits: Limits,
     specs: Arc<Vec<ToolSpec>>,
+    /// All tools that there are, offered or not.
+    known: Arc<Vec<ToolSpec>>,
     messages: Vec<Message>,
     first_new: usize,
     mode: CallMode,
@@ -102,6 +104,7 @@ impl Turn {
     pub fn new(limits: Limits, specs: Arc<Vec<ToolSpec>>, messages: Vec<Message>, mode: CallMode) -> Self {
         Self {
             limits,
+            known: specs.clone(),
             specs,
             first_new: messages.len(),
             messages,
@@ -115,6 +118,12 @@ impl Turn {
             refused: false,
             looked: false,
         }
+    }
+
+    /// Accepts calls of all these tools, whether they are on offer or not.
+    #[must_use]
+    pub fn knowing(self, known: Arc<Vec<ToolSpec>>) -> Self {
+        Self { known, ..self }
     }
 
     /// What the turn added to the conversation so far, without thinking, which no later turn may read.
@@ -204,7 +213,7 @@ impl Turn {
         let answer = if self.calls > self.limits.calls {
             self.withhold_tools = true;
             format!("not run: a turn may make {} calls; answer with what you have", self.limits.calls)
-        } else if let Some(spec) = self.specs.iter().find(|s| s.name == name) {
+        } else if let Some(spec) = self.known.iter().find(|s| s.name == name) {
             match spec.read_args(&args) {
                 Ok(args) => {
                     let call = ToolCall { tool: name.clone(), args };

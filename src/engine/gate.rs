@@ -94,7 +94,7 @@ impl Engine {
                 }
                 let directory = (self.0.parts.directory)().await;
                 let known = Known { customers: &directory.customers, services: &directory.services };
-                match caller.words.names(&resolved, &known) {
+                match naming(&resolved, spec, caller.words, &known) {
                     Naming::NotNamed { ask } => match narrowed(&resolved, spec, caller.words, &known) {
                         // It names a service, so this does not come here again.
                         Some(narrow) => Box::pin(self.gate(&narrow, caller, sink)).await,
@@ -236,6 +236,15 @@ impl Caller<'_> {
             summary,
             detail,
         }
+    }
+}
+
+/// Whether the person named what the call aims at; a tool that takes no service aims at a customer as a whole.
+fn naming(call: &ResolvedCall, spec: &ToolSpec, words: &Spoken, known: &Known<'_>) -> Naming {
+    if spec.params.iter().any(|p| p.kind == ParamKind::Service) {
+        words.names(call, known)
+    } else {
+        words.names_customer(call, known)
     }
 }
 

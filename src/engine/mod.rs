@@ -1,7 +1,7 @@
 //! The engine: takes what people say and decide, carries turns and approved writes out, and writes the rows first.
 
 pub mod commands;
-pub mod nearest;
+pub mod intent;
 pub mod people;
 pub mod registry;
 pub mod session;
@@ -9,7 +9,9 @@ pub mod session;
 mod approvals;
 mod audit;
 mod gate;
+mod misses;
 mod pairing;
+mod plain;
 mod present;
 mod say;
 mod sink;
@@ -30,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::store::StoreError;
 pub use commands::Command;
-pub use nearest::Directory;
+pub use intent::Directory;
 pub use pairing::PairAs;
 pub use people::KnownPeople;
 pub use registry::Registry;

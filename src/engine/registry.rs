@@ -10,7 +10,7 @@ use crate::{
 /// The tools of this build.
 pub struct Registry {
     tools: BTreeMap<&'static str, Arc<dyn Tool>>,
-    specs: Vec<ToolSpec>,
+    specs: Arc<Vec<ToolSpec>>,
     core: Arc<Vec<ToolSpec>>,
 }
 
@@ -27,7 +27,7 @@ impl Registry {
         specs.extend(bodiless);
         let core = Arc::new(prompt::core(&specs));
         let tools = tools.into_iter().map(|t| (t.spec().name, t)).collect();
-        Self { tools, specs, core }
+        Self { tools, specs: Arc::new(specs), core }
     }
 
     /// The tool with a body.
@@ -45,8 +45,22 @@ impl Registry {
         &self.specs
     }
 
-    /// The fixed core that every prompt offers.
-    pub fn core(&self) -> Arc<Vec<ToolSpec>> {
-        self.core.clone()
+    /// All tools, to be shared.
+    pub fn everything(&self) -> Arc<Vec<ToolSpec>> {
+        self.specs.clone()
+    }
+
+    /// What a conversation's prompt offers: the fixed core, then the tools that the conversation was given, in the order
+    /// in which it was given them. Names that this build lacks are left out.
+    pub fn offered(&self, further: &[String]) -> Arc<Vec<ToolSpec>> {
+        let further: Vec<_> = further
+            .iter()
+            .filter(|name| !self.core.iter().any(|s| s.name == name.as_str()))
+            .filter_map(|name| self.spec(name).cloned())
+            .collect();
+        if further.is_empty() {
+            return self.core.clone();
+        }
+        Arc::new(self.core.iter().cloned().chain(further).collect())
     }
 }

@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Brain, Engine, Scope, Sink,
     gate::{Caller, Gated},
-    nearest, present,
+    present,
     session::Registered,
 };
 use crate::{
     agent::{
         CallResult, Effect, Event, Limits, PlannedCall, Remembered, RowKind, Turn, history,
-        port::{Message, ModelCall, ModelError, ModelRequest, Reply},
+        port::{Message, ModelError, ModelRequest, Reply},
         prompt, step,
     },
     domain::{
@@ -35,24 +35,26 @@ use crate::{
 
 /// What a turn leaves behind, kept outside its future so that a stop loses nothing.
 #[derive(Debug, Default)]
-struct Ledger {
-    rows: Vec<Remembered>,
-    new_from: usize,
+pub(super) struct Ledger {
+    pub(super) rows: Vec<Remembered>,
+    pub(super) new_from: usize,
     audit: Vec<AuditEntry>,
     turn: Option<Turn>,
-    tainted: bool,
+    pub(super) tainted: bool,
     /// Quotes too long for a prompt, kept to be searched.
-    kept: Vec<Block>,
+    pub(super) kept: Vec<Block>,
+    /// What the person typed and what came with it, without secrets; for words that no model reads.
+    pub(super) said: Option<(String, Option<String>)>,
 }
 
 /// Where a turn happens.
-struct Scene<'a> {
-    conversation: &'a ConversationKey,
-    actor: &'a Actor,
-    sink: &'a Sink,
+pub(super) struct Scene<'a> {
+    pub(super) conversation: &'a ConversationKey,
+    pub(super) actor: &'a Actor,
+    pub(super) sink: &'a Sink,
     cancel: &'a CancellationToken,
     watch: &'a Stopwatch,
-    sent_at: Option<Timestamp>,
+    pub(super) sent_at: Option<Timestamp>,
 }
 
 impl Engine {
@@ -75,10 +77,13 @@ impl Engine {
         let scene = Scene { conversation, actor, sink, cancel, watch: &watch, sent_at };
         let work = async {
             match (command, message) {
-                (Some(call), _) => self.run_command(&call, &mut ledger, &scene).await,
-                (None, Some((_, inbound))) => match self.brain() {
+                (Some(call), _) => {
+                    self.note_choice(&call, &ledger).await;
+                    self.run_calls(&[call], &mut ledger, &scene).await
+                }
+                (None, Some(_)) => match self.brain() {
                     Some(brain) => self.converse(brain, &mut ledger, &scene).await,
-                    None => self.suggest(&inbound.text, "No model is set up", &ledger.kept, sink).await,
+                    None => self.by_words("No model is set up", &mut ledger, &scene).await,
                 },
                 (None, None) => match self.brain() {
                     Some(brain) => self.converse(brain, &mut ledger, &scene).await,
@@ -124,7 +129,8 @@ impl Engine {
             rows.push(self.person_row(inbound, &mut kept));
         }
         let tainted = history::tainted(&rows);
-        Ok(Ledger { rows, new_from, tainted, kept, ..Ledger::default() })
+        let said = message.map(|m| self.said(m));
+        Ok(Ledger { rows, new_from, tainted, kept, said, ..Ledger::default() })
     }
 
     /// The message as the model reads it; quotes that are cut are kept whole and `kept` points to them.
@@ -199,7 +205,7 @@ impl Engine {
         }
     }
 
-    fn redacted(&self, message: Message) -> Message {
+    pub(super) fn redacted(&self, message: Message) -> Message {
         let Ok(mut value) = serde_json::to_value(&message) else { return message };
         super::redact_value(&self.0.parts.redactor, &mut value);
         serde_json::from_value(value).unwrap_or(message)
@@ -214,13 +220,18 @@ impl Engine {
         let limits = Limits { calls: self.0.parts.bounds.calls_per_turn, prompt_tokens: self.room(brain) };
         let mut messages = vec![prompt::system(scene.actor)];
         messages.extend(ledger.rows.iter().map(|r| r.message.clone()));
-        let mut turn = Turn::new(limits, self.registry().core(), messages, brain.mode);
+        let offered = self.offered(ledger, scene.conversation).await;
+        let mut turn =
+            Turn::new(limits, offered.clone(), messages, brain.mode).knowing(self.registry().everything());
         let mut effects = VecDeque::from(turn.step(Event::Begin));
         ledger.turn = Some(turn);
         while let Some(effect) = effects.pop_front() {
             let event = match effect {
                 Effect::Ask(request) => self.ask(brain, &request, scene).await,
-                Effect::Run(calls) => Event::Results(self.run_all(calls, ledger, scene).await),
+                Effect::Run(calls) => {
+                    self.keep_called(&calls, &offered, scene.conversation).await;
+                    Event::Results(self.run_all(calls, ledger, scene).await)
+                }
                 Effect::Offer(offers) => {
                     if let Err(error) = self
                         .offer(
@@ -271,7 +282,7 @@ impl Engine {
         }
     }
 
-    async fn run_all(
+    pub(super) async fn run_all(
         &self,
         calls: Vec<PlannedCall>,
         ledger: &mut Ledger,
@@ -295,80 +306,18 @@ impl Engine {
             .collect()
     }
 
-    async fn run_command(&self, call: &ToolCall, ledger: &mut Ledger, scene: &Scene<'_>) -> TurnStatus {
-        let planned = PlannedCall { id: None, call: call.clone() };
-        let result = self.run_all(vec![planned], ledger, scene).await.pop();
-        let Some(result) = result else { return TurnStatus::Failed };
-        self.tell(&result, call, scene.sink).await;
-        let (text, status) = match result {
-            CallResult::Output(text) => (text, TurnStatus::Answered),
-            CallResult::Failed(text) => (text, TurnStatus::Failed),
-            CallResult::Refused(text) => (format!("refused by policy: {text}"), TurnStatus::Refused),
-            CallResult::NotNamed(text) => (text, TurnStatus::Answered),
-            CallResult::NeedsApproval(offer) => {
-                let who = (scene.conversation, scene.actor);
-                if let Err(error) =
-                    self.offer(vec![*offer], (ledger.tainted, scene.sent_at), who, scene.sink).await
-                {
-                    return self.store_broke(&error, scene.sink).await;
-                }
-                ("not run yet: a card waits for a decision".to_owned(), TurnStatus::WaitsForApproval)
-            }
-        };
-        let args = Value::Object(call.args.0.clone());
-        let calls = vec![ModelCall { id: None, name: call.tool.clone(), args }];
-        let at = clock::now();
-        let row = |kind, message| Remembered {
-            seq: None,
-            at,
-            kind,
-            message: self.redacted(message),
-            tainted: ledger.tainted,
-            words: vec![],
-            confirmed_write: false,
-        };
-        let asked = Message::Assistant { text: String::new(), thinking: String::new(), calls };
-        let got = Message::Tool { id: None, name: call.tool.clone(), text };
-        let rows = [row(RowKind::Assistant, asked), row(RowKind::Tool, got)];
-        ledger.rows.extend(rows);
-        status
-    }
-
-    async fn without_model(&self, ledger: &Ledger, reason: &str, scene: &Scene<'_>) -> TurnStatus {
+    async fn without_model(&self, ledger: &mut Ledger, reason: &str, scene: &Scene<'_>) -> TurnStatus {
         if ledger.turn.as_ref().is_some_and(Turn::looked) {
             let text = format!("The model could not sum this up ({reason}). What was found stands above.");
             scene.sink.notice(Level::Warning, text).await;
             return TurnStatus::Answered;
         }
-        let asked = ledger.rows.iter().skip(ledger.new_from).find(|r| r.kind == RowKind::User);
-        match asked.and_then(|r| r.words.first()) {
-            Some(words) => {
-                self.suggest(words, &format!("Without the model: {reason}"), &ledger.kept, scene.sink).await
-            }
-            None => TurnStatus::Answered,
+        // What the model began and did not end is no part of the conversation.
+        ledger.turn = None;
+        if ledger.said.is_none() {
+            return TurnStatus::Answered;
         }
-    }
-
-    /// Answers plain words with the commands that come nearest, and with what of the message can be searched.
-    async fn suggest(&self, text: &str, why: &str, kept: &[Block], sink: &Sink) -> TurnStatus {
-        let directory = (self.0.parts.directory)().await;
-        let commands = nearest::nearest(text, self.registry().specs(), &directory);
-        let why = why.trim_end_matches('.');
-        if commands.is_empty() {
-            sink.notice(
-                Level::Warning,
-                format!("{why}. No command comes near these words; /help lists them all."),
-            )
-            .await;
-        } else {
-            sink.notice(Level::Info, format!("{why}.")).await;
-            let buttons = commands.into_iter().map(|c| (c.clone(), c)).collect();
-            sink.block(Block::Buttons { title: "The commands that come nearest:".into(), buttons }).await;
-        }
-        for block in kept {
-            sink.block(block.clone()).await;
-        }
-        TurnStatus::Answered
+        self.by_words(&format!("Without the model: {reason}"), ledger, scene).await
     }
 
     /// A turn in which the model reads the outcome of a write and goes on from there; silent without a model.

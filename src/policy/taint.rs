@@ -80,6 +80,29 @@ impl Spoken {
         Naming::NotNamed { ask: question(call, &customer, service.as_ref(), customer_named) }
     }
 
+    /// As [`Spoken::names`], for a call of a tool that takes no service ("clear its cache"): the person named the customer,
+    /// and services that were spoken of besides narrow nothing. A call that aims at a service all the same, or at no
+    /// customer, is left to [`Spoken::names`].
+    pub fn names_customer(&self, call: &ResolvedCall, known: &Known<'_>) -> Naming {
+        let Some(customer) = call.target.customer.as_ref().filter(|_| call.target.service.is_none()) else {
+            return self.names(call, known);
+        };
+        let said = self.said(&Names::new(known, call));
+        let named = said.iter().rposition(|m| m.customers.contains(customer));
+        // After it was named nobody else may have been, and no "it" may stand for nobody.
+        let current = named.is_some_and(|at| {
+            said.iter().skip(at + 1).all(|m| !m.unclear && (m.customers.is_empty() || m.customers.contains(customer)))
+        });
+        if current {
+            return Naming::Named;
+        }
+        let ask = format!(
+            "I offer `{}` only for what you name yourself. Which customer do you mean? Name it in your own words.",
+            call.call.tool
+        );
+        Naming::NotNamed { ask }
+    }
+
     fn said(&self, names: &Names) -> Vec<Said> {
         let mut last = self.last_before(names);
         let read = |text: &String| {
@@ -303,6 +326,33 @@ mod tests {
         ];
         for (earlier, since, call, want) in table {
             assert_eq!(is_named(earlier, since, call), *want, "{earlier:?} then {since:?} for {call}");
+        }
+    }
+
+    #[test]
+    fn a_tool_without_services_aims_at_the_customer_named_last() {
+        let cache = "clear_cache(customer_id=19)";
+        let table: &[(&[&str], &[&str], bool)] = &[
+            (&[], &["restart web of 19 and clear its cache"], true),
+            (&[], &["clear the cache of 19"], true),
+            (&[], &["how is 19's web?", "clear its cache"], true),
+            (&[], &["how is 19?", "how is 7?", "clear the cache"], false),
+            (&[], &["how is 19?", "how is 7?", "clear its cache"], false),
+            (&[], &["compare 7 and 19", "clear its cache"], false),
+            (&[], &["clear the cache"], false),
+            (&[], &["clear the cache of 7"], false),
+            (&[], &["> clear the cache of 19\nwhat is this?"], false),
+            (&["restart 19's web"], &["now clear its cache"], true),
+            (&["restart 19's web"], &["now clear the cache"], false),
+        ];
+        let customers = customers();
+        let services = [(CustomerId::from("19"), ServiceName::from("web"))];
+        for (earlier, since, want) in table {
+            let list = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect();
+            let spoken = Spoken { earlier: list(earlier), since: list(since) };
+            let known = Known { customers: &customers, services: &services };
+            let naming = spoken.names_customer(&call(cache), &known);
+            assert_eq!(naming == Naming::Named, *want, "{earlier:?} {since:?}");
         }
     }
 

@@ -15,6 +15,7 @@ mod freeze;
 mod health;
 mod history;
 mod key;
+mod misses;
 mod open;
 mod people;
 mod queue;
@@ -40,6 +41,7 @@ pub use error::StoreError;
 pub use health::StoreHealth;
 pub use history::{HistoryRow, NewHistory};
 pub use key::AuditKey;
+pub use misses::Miss;
 pub use people::{Accepted, Settle, Settled};
 
 use witness::Witness;

@@ -60,7 +60,16 @@ impl ListActiveAlerts {
             params: Vec::new(),
             floor: Risk::Safe,
             default: Risk::Safe,
-            phrases: &[],
+            phrases: &[
+                "what is firing",
+                "any alerts",
+                "current alerts",
+                "open alerts",
+                "which alerts",
+                "active alerts",
+                "is anything firing",
+                "alerts right now",
+            ],
             untrusted: true,
             timeout: Duration::from_secs(15),
         };

@@ -31,7 +31,15 @@ impl ListCustomers {
             params: vec![],
             floor: Risk::Safe,
             default: Risk::Safe,
-            phrases: &[],
+            phrases: &[
+                "which customers",
+                "who are the customers",
+                "all customers",
+                "show customers",
+                "how many customers",
+                "list customers",
+                "what runs here",
+            ],
             untrusted: false,
             timeout: Duration::from_secs(15),
         };

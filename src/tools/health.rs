@@ -33,7 +33,14 @@ impl GetHealthScore {
             params: vec![customer_param()],
             floor: Risk::Safe,
             default: Risk::Safe,
-            phrases: &[],
+            phrases: &[
+                "how healthy is it",
+                "health",
+                "health score",
+                "health rating",
+                "score",
+                "is it healthy",
+            ],
             untrusted: false,
             timeout: Duration::from_secs(30),
         };

@@ -65,7 +65,13 @@ impl SearchOutput {
             params: vec![param("id", "its id"), param("pattern", "regex")],
             floor: Risk::Safe,
             default: Risk::Safe,
-            phrases: &[],
+            phrases: &[
+                "search the output",
+                "find in the output",
+                "grep the output",
+                "search the kept output",
+                "rest of the output",
+            ],
             untrusted: true,
             timeout: Duration::from_secs(10),
         };

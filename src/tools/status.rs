@@ -37,7 +37,17 @@ impl GetContainerStatus {
             params: vec![customer_param(), service_param()],
             floor: Risk::Safe,
             default: Risk::Safe,
-            phrases: &[],
+            phrases: &[
+                "is it up",
+                "is it running",
+                "container state",
+                "status of containers",
+                "uptime",
+                "since when is it running",
+                "how often did it restart",
+                "which services are running",
+                "how many restarts",
+            ],
             untrusted: true,
             timeout: Duration::from_secs(20),
         };

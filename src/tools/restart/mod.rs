@@ -58,7 +58,14 @@ impl RestartContainer {
             params: vec![customer_param(), service_param()],
             floor: Risk::Confirm,
             default: Risk::Confirm,
-            phrases: &[],
+            phrases: &[
+                "restart",
+                "reboot",
+                "bounce",
+                "relaunch",
+                "restart the stack",
+                "restart everything",
+            ],
             untrusted: true,
             timeout: Duration::from_secs(900),
         };

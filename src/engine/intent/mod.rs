@@ -1,0 +1,360 @@
+//! Plain words without a model: names from the live inventory, the tools that the words speak of, and a verdict that
+//! would rather ask than be wrong. Pure: words and names come in, calls come out; they pass the gate like any other.
+
+mod clause;
+mod explain;
+mod lexicon;
+mod names;
+mod rank;
+mod reading;
+mod talk;
+mod target;
+mod text;
+mod values;
+mod verbs;
+mod words;
+
+#[cfg(test)]
+mod table_tests;
+
+use names::{Mention, Named, Names};
+use rank::Ranker;
+use reading::{Clause, Reading};
+use target::{Last, Message};
+use verbs::Mood;
+use words::{Role, Word};
+
+pub use explain::{Explained, explain};
+
+use crate::{
+    domain::{Customer, CustomerId, ParamKind, Risk, ServiceName, ToolCall, ToolSpec},
+    policy,
+};
+
+/// The most calls that one message leads to.
+pub const MOST_CALLS: usize = 3;
+/// More characters than this are a paste, of which nothing is read as a wish.
+const LONGEST: usize = 4000;
+/// Points from which a person's words add a tool to a conversation.
+const SELECTS: f64 = 3.0;
+/// How long the kept form of words may become, in characters.
+const KEPT: usize = 200;
+
+/// Who and what there is, for names in plain words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directory {
+    /// The customers.
+    pub customers: Vec<Customer>,
+    /// The services that each has.
+    pub services: Vec<(CustomerId, ServiceName)>,
+}
+
+/// What a person said, and what was said before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// The message as it was typed.
+    pub text: &'a str,
+    /// What came with it and is not said by the person.
+    pub quoted: Option<&'a str>,
+    /// The person's earlier messages in this conversation, oldest first.
+    pub earlier: &'a [String],
+    /// The person's last message, when the bot could only ask back about it.
+    pub open: Option<&'a str>,
+    /// The last call in this conversation.
+    pub last: Option<&'a ToolCall>,
+}
+
+/// What there is to ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// All tools.
+    pub specs: &'a [ToolSpec],
+    /// All names.
+    pub directory: &'a Directory,
+}
+
+/// What plain words come to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Make these calls, one to three.
+    Run(Vec<ToolCall>),
+    /// The tool is clear and its customer is not: ask which one. The call holds whatever else was said.
+    Whose(ToolCall),
+    /// "Did you mean": at most three calls, nearest first.
+    Choose(Vec<ToolCall>),
+    /// One friendly sentence.
+    Talk(&'static str),
+    /// A change was spoken of but not asked for, and nothing is done; reads that may help.
+    Held(&'static str, Vec<ToolCall>),
+    /// Nothing that any tool does.
+    Nothing,
+}
+
+const DENIED: &str = "All right, nothing is changed.";
+const ADVICE: &str = "I took that as a question and not as an order: nothing is changed. To have it done, say it as an \
+                      order, such as \"restart web of customer 7\".";
+const TOO_MANY: &str = "Those are more than three things at once: nothing was done. Ask for them in several messages.";
+
+/// Says what the words mean.
+pub fn understand(asked: &Asked<'_>, offer: Offer<'_>) -> Verdict {
+    let ranker = Ranker::new(offer.specs);
+    let first = Heard::new(asked, offer, &ranker);
+    if let Some(open) = asked.open
+        && first.only_names()
+    {
+        // The answer to "which customer?": the open wish again, with the name.
+        let both = format!("{} , {open}", asked.text.trim_end_matches(['.', '!', '?']));
+        let joined = Asked { text: &both, open: None, ..*asked };
+        let verdict = Heard::new(&joined, offer, &ranker).verdict(&joined, &ranker);
+        if !matches!(verdict, Verdict::Nothing | Verdict::Talk(_)) {
+            return verdict;
+        }
+    }
+    first.verdict(asked, &ranker)
+}
+
+/// The tools whose use the words ask for, out of those that are not in `offered` yet, nearest first.
+pub fn select<'a>(text: &str, offer: Offer<'a>, offered: &[&str]) -> Vec<&'a str> {
+    let ranker = Ranker::new(offer.specs);
+    let heard = Heard::new(&Asked { text, ..Asked::default() }, offer, &ranker);
+    let mut best: Vec<(f64, &str)> = Vec::new();
+    for &(from, to) in &heard.clauses {
+        let scores = ranker.scores(heard.words.get(from..to).unwrap_or_default());
+        let most = scores.iter().map(|s| s.points).fold(0.0, f64::max);
+        best.extend(
+            scores
+                .into_iter()
+                .filter(|s| s.points >= SELECTS && s.points >= most * 0.6)
+                .filter(|s| !offered.contains(&s.spec.name) && s.spec.floor != Risk::Blocked)
+                .map(|s| (s.points, s.spec.name)),
+        );
+    }
+    best.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut names: Vec<&str> = Vec::new();
+    for (_, name) in best {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The words as they are kept when they led nowhere: in lower case, names, numbers and quotes left out.
+pub fn normalised(text: &str, directory: &Directory) -> String {
+    let names = Names::new(directory);
+    let (mut words, _) = read(text, &names);
+    let mentions = names.find(&mut words, &|_| true);
+    let mut out: Vec<&str> = Vec::new();
+    for (n, word) in words.iter().enumerate() {
+        let mention = mentions.iter().find(|m| m.at == n).map(|m| match m.named {
+            Named::Customer(_) | Named::Nobody(_) => "<customer>",
+            Named::Service(_) => "<service>",
+        });
+        match (mention, word.role) {
+            (Some(name), _) => out.push(name),
+            (None, Role::Name) => {}
+            (None, Role::Text) => out.push("<text>"),
+            (None, _) if word.folded.contains(|c: char| c.is_ascii_digit()) => out.push("<number>"),
+            (None, Role::Plain | Role::Value) => out.push(&word.folded),
+        }
+    }
+    out.join(" ").chars().take(KEPT).collect()
+}
+
+/// A message with its names found and its clauses split.
+#[derive(Debug)]
+struct Heard<'a> {
+    offer: Offer<'a>,
+    words: Vec<Word>,
+    mentions: Vec<Mention>,
+    clauses: Vec<(usize, usize)>,
+    corrected: Vec<usize>,
+    last: Last,
+    pasted: Option<String>,
+}
+
+/// The person's own words of `text`, quotes taken for text, and what they pasted.
+fn read(text: &str, names: &Names<'_>) -> (Vec<Word>, Option<String>) {
+    let is_name = |span: &str| {
+        let mut words = words::words(span);
+        let found = names.find(&mut words, &|_| true);
+        found.iter().any(|m| m.exact) && words.iter().all(|w| w.role == Role::Name)
+    };
+    let (taken, spans) = text::take_out(text, &is_name);
+    let own = policy::own_words(&taken);
+    let kept: Vec<&str> = own.lines().map(str::trim).collect();
+    let lines = taken.lines().map(str::trim).filter(|l| !l.is_empty() && !kept.contains(l));
+    let pasted = lines.collect::<Vec<_>>().join("\n");
+    if own.chars().count() > LONGEST {
+        return (vec![], Some(text.to_owned()));
+    }
+    let mut words = words::words(&own);
+    text::put_back(&mut words, &spans);
+    (words, Some(pasted).filter(|p| p.lines().count() > 1 || p.chars().count() > 40))
+}
+
+impl<'a> Heard<'a> {
+    fn new(asked: &Asked<'_>, offer: Offer<'a>, ranker: &Ranker<'_>) -> Self {
+        let names = Names::new(offer.directory);
+        let (mut words, pasted) = read(asked.text, &names);
+        let mentions = names.find(&mut words, &|w| ranker.knows(w));
+        let corrected = ranker.correct(&mut words);
+        let clauses = clause::split(&words, ranker, offer.specs);
+        let last = target::last_named(&names, asked.earlier);
+        let pasted = asked.quoted.map(str::to_owned).or(pasted);
+        Self { offer, words, mentions, clauses, corrected, last, pasted }
+    }
+
+    /// Whether the message names somebody or something and says nothing else.
+    fn only_names(&self) -> bool {
+        let beside = |w: &Word| {
+            w.role == Role::Name
+                || w.is_any(&["for", "of", "on", "the", "sorry", "no", "i", "meant", "mean", "customer", "and", "its", "it", "is", "please", "in", "a", "service", "container"])
+        };
+        !self.mentions.is_empty() && self.words.iter().all(beside)
+    }
+
+    fn slice(&self, n: usize) -> &[Word] {
+        self.clauses.get(n).and_then(|&(from, to)| self.words.get(from..to)).unwrap_or_default()
+    }
+
+    /// The clauses, each with whom it is about.
+    fn parts<'h>(&'h self) -> Vec<Clause<'h>> {
+        let verbs: Vec<_> = (0..self.clauses.len())
+            .map(|n| {
+                let from = self.clauses.get(n).map_or(0, |c| c.0);
+                let corrected: Vec<usize> = self.corrected.iter().filter_map(|c| c.checked_sub(from)).collect();
+                verbs::find(self.slice(n), self.offer.specs, &corrected)
+            })
+            .collect();
+        let denied: Vec<bool> =
+            verbs.iter().map(|v| v.iter().any(|v| v.mood == Mood::Denied)).collect();
+        let message = Message {
+            words: &self.words,
+            mentions: &self.mentions,
+            clauses: &self.clauses,
+            denied: &denied,
+            last: &self.last,
+        };
+        verbs
+            .into_iter()
+            .enumerate()
+            .map(|(n, verbs)| {
+                Clause::new(self.slice(n).to_vec(), message.target(n), verbs, self.pasted.as_deref())
+            })
+            .collect()
+    }
+
+    fn verdict(&self, asked: &Asked<'_>, ranker: &Ranker<'_>) -> Verdict {
+        if self.words.is_empty() {
+            return self.about_a_paste();
+        }
+        let mut parts = self.parts();
+        self.restrain(&mut parts);
+        let mut readings: Vec<Reading> = Vec::new();
+        for (n, part) in parts.iter().enumerate() {
+            readings.push(part.read(ranker, (n == 0, asked.last)));
+        }
+        let verdict = join(readings);
+        match verdict {
+            Verdict::Nothing if self.pasted.is_some() => self.about_a_paste(),
+            verdict => verdict,
+        }
+    }
+
+    /// Takes back what a request was made of, where the rest of the message speaks against it.
+    fn restrain(&self, parts: &mut [Clause<'_>]) {
+        let told = |part: &Clause<'_>| part.words.iter().any(|w| w.is_any(lexicon::REPORTED));
+        let plain = |part: &Clause<'_>| {
+            part.words.iter().filter(|w| w.role == Role::Plain).map(|w| w.en.clone()).collect::<Vec<_>>()
+        };
+        let cancels = parts.iter().any(|p| {
+            let words = plain(p);
+            verbs::cancels(&words.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        let mut reported = false;
+        let denied: Vec<bool> = parts
+            .iter()
+            .map(|p| {
+                let words = plain(p);
+                verbs::denied(&words.iter().map(String::as_str).collect::<Vec<_>>())
+            })
+            .collect();
+        for (n, part) in parts.iter_mut().enumerate() {
+            let later = denied.iter().skip(n + 1).any(|d| *d);
+            let before = denied.iter().take(n).any(|d| *d) && part.target.source != target::Source::Named;
+            for verb in part.verbs.iter_mut().filter(|v| v.mood == Mood::Asked) {
+                if cancels {
+                    verb.mood = Mood::Denied;
+                } else if later || before || reported {
+                    verb.mood = Mood::Mentioned;
+                }
+            }
+            reported |= told(part);
+        }
+    }
+
+    /// A paste and no question: what it means, where a tool can tell.
+    fn about_a_paste(&self) -> Verdict {
+        let Some(pasted) = &self.pasted else { return Verdict::Nothing };
+        let explains = self.offer.specs.iter().find(|s| {
+            let text = s.params.iter().any(|p| p.required && p.kind == ParamKind::Text && p.name == "text");
+            text && s.floor == Risk::Safe
+        });
+        let Some(spec) = explains else { return Verdict::Nothing };
+        let mut args = serde_json::Map::new();
+        args.insert("text".to_owned(), telling_line(pasted).into());
+        Verdict::Choose(vec![ToolCall { tool: spec.name.to_owned(), args: crate::domain::Args(args) }])
+    }
+}
+
+/// The line of a paste that tells most: the last that speaks of a fault, else the last.
+fn telling_line(pasted: &str) -> String {
+    let faults = ["fatal", "panic", "error", "exception", "fail", "refused", "denied", "timed out"];
+    let lower = |line: &&str| line.to_lowercase();
+    let fault = pasted.lines().rfind(|l| faults.iter().any(|f| lower(l).contains(f)));
+    let line = fault.or_else(|| pasted.lines().rfind(|l| !l.trim().is_empty())).unwrap_or_default();
+    line.trim().chars().filter(|c| *c != '"').take(KEPT).collect()
+}
+
+/// One verdict out of what the clauses say. A change runs only when every clause is clear.
+fn join(readings: Vec<Reading>) -> Verdict {
+    let unclear = readings.iter().any(|r| matches!(r, Reading::Choose(_) | Reading::Whose(_) | Reading::Nothing));
+    let mut calls: Vec<ToolCall> = Vec::new();
+    let mut writes = false;
+    let (mut choose, mut whose, mut held, mut talk) = (Vec::new(), None, None, None);
+    for reading in readings {
+        match reading {
+            Reading::Calls(more, write) => {
+                writes |= write;
+                for call in more {
+                    if !calls.contains(&call) {
+                        calls.push(call);
+                    }
+                }
+            }
+            Reading::Choose(more) => choose.extend(more),
+            Reading::Whose(call) => whose = whose.or(Some(call)),
+            Reading::Held(mood, reads) => held = Some((mood, reads)),
+            Reading::Talk(answer) => talk = Some(answer),
+            Reading::Statement | Reading::Nothing => {}
+        }
+    }
+    if !calls.is_empty() && !(writes && unclear) {
+        return if calls.len() > MOST_CALLS { Verdict::Held(TOO_MANY, vec![]) } else { Verdict::Run(calls) };
+    }
+    calls.extend(choose);
+    if let (Some(call), true) = (&whose, calls.is_empty()) {
+        return Verdict::Whose(call.clone());
+    }
+    if !calls.is_empty() {
+        calls.truncate(MOST_CALLS);
+        return Verdict::Choose(calls);
+    }
+    match (held, talk) {
+        (Some((Mood::Advice, reads)), _) => Verdict::Held(ADVICE, reads),
+        (Some(_), _) => Verdict::Held(DENIED, vec![]),
+        (None, Some(answer)) => Verdict::Talk(answer),
+        (None, None) => Verdict::Nothing,
+    }
+}

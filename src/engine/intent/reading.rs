@@ -1,0 +1,377 @@
+//! What one clause asks for: the tools that fit it, their arguments filled in, and which of them is clearly meant.
+
+use serde_json::{Map, Value};
+
+use super::{
+    lexicon,
+    rank::{Ranker, Score},
+    talk,
+    target::{Source, Target},
+    text,
+    values::{self, Values},
+    verbs::{self, Mood, Verb},
+    words::{Break, Role, Word},
+};
+use crate::domain::{Args, CustomerId, ParamKind, Risk, ToolCall, ToolSpec};
+
+/// Points from which a tool is meant at all, and from which it is named as "did you mean".
+const ENOUGH: f64 = 2.2;
+const WORTH_NAMING: f64 = 0.9;
+/// How much of the best one's points the second may have.
+const MARGIN: f64 = 0.86;
+/// The first look at a customer.
+const FIRST_LOOK: &str = "check_up";
+
+/// What a clause says, apart from its words.
+#[derive(Debug)]
+pub(super) struct Clause<'a> {
+    pub(super) words: Vec<Word>,
+    pub(super) target: Target,
+    pub(super) values: Values,
+    pub(super) verbs: Vec<Verb>,
+    /// The pattern, and whether it was asked for outright.
+    pattern: Option<(String, bool)>,
+    explained: Option<String>,
+    playbook: Option<String>,
+    kept_id: Option<String>,
+    /// What was pasted or quoted with the message.
+    pasted: Option<&'a str>,
+}
+
+/// What a clause comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Reading {
+    /// Small talk.
+    Talk(&'static str),
+    /// These calls, and whether they change something.
+    Calls(Vec<ToolCall>, bool),
+    /// A tool that needs a customer, and whatever else was said.
+    Whose(ToolCall),
+    /// Several tools or customers could be meant.
+    Choose(Vec<ToolCall>),
+    /// A change was spoken of and not asked for; reads that may help.
+    Held(Mood, Vec<ToolCall>),
+    /// It tells something.
+    Statement,
+    /// Nothing that a tool does.
+    Nothing,
+}
+
+/// A tool that fits, with its points.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) spec: &'a ToolSpec,
+    pub(super) points: f64,
+    /// A call for each customer and service.
+    pub(super) calls: Vec<ToolCall>,
+    /// What is missing.
+    pub(super) missing: Option<&'static str>,
+}
+
+impl<'a> Clause<'a> {
+    pub(super) fn new(mut words: Vec<Word>, target: Target, verbs: Vec<Verb>, pasted: Option<&'a str>) -> Self {
+        let to = words.len();
+        let values = values::find(&mut words, 0, to);
+        let says = |words: &[Word], any: &[&str]| words.iter().any(|w| w.is_any(any));
+        let kept_id = text::kept_id(&mut words, 0, to);
+        let playbook = says(&words, &["playbook", "playbooks", "run", "execute"])
+            .then(|| text::playbook(&mut words, 0, to))
+            .flatten();
+        let explained =
+            says(&words, &["explain", "mean", "means"]).then(|| text::explained(&mut words, 0, to)).flatten();
+        let pattern = text::pattern(&mut words, 0, to);
+        Self { words, target, values, verbs, pattern, explained, playbook, kept_id, pasted }
+    }
+
+    /// Every tool with its points here, best first.
+    pub(super) fn candidates(&self, ranker: &Ranker<'a>) -> Vec<Candidate<'a>> {
+        let asked = |spec: &ToolSpec| self.verbs.iter().find(|v| v.group == verbs::group(spec));
+        let mut all: Vec<_> = ranker
+            .scores(&self.words)
+            .into_iter()
+            .filter(|s| {
+                !s.spec.is_write()
+                    || s.spec.floor == Risk::Blocked
+                    || asked(s.spec).is_some_and(|v| matches!(v.mood, Mood::Asked | Mood::Mentioned))
+            })
+            .map(|score| self.candidate(&score))
+            .collect();
+        all.sort_by(|a, b| b.points.total_cmp(&a.points));
+        all
+    }
+
+    fn candidate<'s>(&self, score: &Score<'s>) -> Candidate<'s> {
+        let spec = score.spec;
+        let wants = |kind: fn(&ParamKind) -> bool| spec.params.iter().any(|p| kind(&p.kind));
+        let (calls, missing) = self.fill(spec);
+        let mut points = score.points;
+        if points > 0.0 {
+            let customer = spec.params.iter().find(|p| p.kind == ParamKind::Customer);
+            match (customer.map(|p| p.required), self.target.source) {
+                (None, Source::Named) => points *= 0.4,
+                (None, Source::Pronoun | Source::Beside) => points *= 0.7,
+                (Some(_), Source::Named) => points += 0.7,
+                (Some(_), Source::Pronoun | Source::Beside) => points += 0.3,
+                (Some(true), Source::None) => points *= 0.8,
+                _ => {}
+            }
+            let service = wants(|k| *k == ParamKind::Service);
+            if self.target.service_named {
+                points = if service { points + 0.3 } else { points * 0.9 };
+            }
+            if self.values.count.is_some() && wants(|k| matches!(k, ParamKind::Integer { .. })) {
+                points += 0.6;
+            }
+            if self.values.span.is_some() {
+                points = if wants(|k| *k == ParamKind::Duration) { points + 0.4 } else { points * 0.95 };
+            }
+            if missing.is_some_and(|m| m != "customer_id") {
+                points *= 0.35;
+            } else if spec.params.iter().any(|p| p.kind == ParamKind::Text && p.required) {
+                points += 0.8;
+            }
+        }
+        Candidate { spec, points, calls, missing }
+    }
+
+    /// The calls, and the first needed parameter that nothing was said about.
+    fn fill(&self, spec: &ToolSpec) -> (Vec<ToolCall>, Option<&'static str>) {
+        let takes = |kind: &ParamKind| spec.params.iter().any(|p| p.kind == *kind);
+        let some = |used: bool, len: usize| if used && len > 0 { (0..len).map(Some).collect() } else { vec![None] };
+        let customers: Vec<Option<usize>> = some(takes(&ParamKind::Customer), self.target.customers.len());
+        let services: Vec<Option<usize>> = some(takes(&ParamKind::Service), self.target.services.len());
+        let (mut calls, mut missing) = (Vec::new(), None);
+        for customer in &customers {
+            for service in &services {
+                let mut args = Map::new();
+                for param in &spec.params {
+                    let value = match &param.kind {
+                        ParamKind::Customer => {
+                            customer.and_then(|n| self.target.customers.get(n)).map(|c| Value::from(c.as_str()))
+                        }
+                        ParamKind::Service => {
+                            service.and_then(|n| self.target.services.get(n)).map(|s| Value::from(s.as_str()))
+                        }
+                        ParamKind::Integer { min, max } => {
+                            let taken = args.values().any(Value::is_number);
+                            self.values.count.filter(|_| !taken).map(|n| Value::from(n.clamp(*min, *max)))
+                        }
+                        ParamKind::Duration => self.values.span.as_deref().map(Value::from),
+                        ParamKind::Choice(words) => self.choice(words).map(Value::from),
+                        ParamKind::Text => self.text(spec, param.name).map(Value::from),
+                    };
+                    match value {
+                        Some(value) => {
+                            args.insert(param.name.to_owned(), value);
+                        }
+                        None if param.required => missing = missing.or(Some(param.name)),
+                        None => {}
+                    }
+                }
+                calls.push(ToolCall { tool: spec.name.to_owned(), args: Args(args) });
+            }
+        }
+        (calls, missing)
+    }
+
+    /// The one choice that the words name.
+    fn choice(&self, words: &'static [&'static str]) -> Option<&'static str> {
+        let mut named = words.iter().filter(|c| self.words.iter().any(|w| w.folded == **c && w.role != Role::Text));
+        let only = named.next()?;
+        named.next().is_none().then_some(*only)
+    }
+
+    fn text(&self, spec: &ToolSpec, param: &str) -> Option<String> {
+        let pattern = || self.pattern.as_ref().filter(|(_, outright)| *outright || !spec.is_write());
+        match param {
+            "id" => self.kept_id.clone(),
+            "name" | "playbook" => self.playbook.clone(),
+            "text" | "error" => self.explained.clone().or_else(|| self.pasted.map(str::to_owned)),
+            "query" | "promql" | "expr" => text::quoted(&self.words).or_else(|| self.after("promql")).or_else(|| self.pattern.clone().filter(|p| p.1).map(|p| p.0)),
+            _ => pattern().map(|(text, _)| text.clone()),
+        }
+    }
+
+    /// The words behind a word, as text.
+    fn after(&self, word: &str) -> Option<String> {
+        let at = self.words.iter().position(|w| w.is(word))?;
+        let rest: Vec<_> = self.words.iter().skip(at + 1).filter(|w| w.role == Role::Plain).map(|w| w.raw.as_str()).collect();
+        (!rest.is_empty() && rest.len() <= 3).then(|| rest.join(" "))
+    }
+
+    /// What the clause comes to.
+    pub(super) fn read(&self, ranker: &Ranker<'a>, (first, last): (bool, Option<&ToolCall>)) -> Reading {
+        if let Some(answer) = talk::answer(&self.words) {
+            return Reading::Talk(answer);
+        }
+        let candidates = self.candidates(ranker);
+        let reads: Vec<_> = candidates.iter().filter(|c| !c.spec.is_write() || c.spec.floor == Risk::Blocked).collect();
+        if let Some(reading) = self.write(ranker, &candidates) {
+            return reading;
+        }
+        let plain: Vec<&str> = self.words.iter().filter(|w| w.role == Role::Plain).map(|w| w.en.as_str()).collect();
+        let verb = self.verbs.iter().map(|v| v.mood).max_by_key(|m| matches!(m, Mood::Denied) as u8 * 2 + matches!(m, Mood::Advice) as u8);
+        match verb {
+            Some(Mood::Denied) => return Reading::Held(Mood::Denied, vec![]),
+            Some(Mood::Advice) => return Reading::Held(Mood::Advice, self.first_look(&reads)),
+            _ => {}
+        }
+        if forbids(&plain) || verbs::cancels(&plain) && !verbs::asks(&self.words) {
+            return Reading::Held(Mood::Denied, vec![]);
+        }
+        if !first && self.tells() {
+            return Reading::Statement;
+        }
+        self.look(ranker, &candidates, &reads, last)
+    }
+
+    /// A change that was asked for, when one was.
+    fn write(&self, ranker: &Ranker<'a>, candidates: &[Candidate<'a>]) -> Option<Reading> {
+        let asked = self.verbs.iter().filter(|v| v.mood == Mood::Asked);
+        let fits = |c: &&Candidate<'a>, verb: &Verb| {
+            let uses = |w: &Word| ranker.uses(c.spec, w);
+            c.spec.is_write()
+                && c.spec.floor != Risk::Blocked
+                && verbs::group(c.spec) == verb.group
+                && verbs::unexplained(&self.words, verb, &uses).is_none()
+        };
+        let mut fitting: Vec<&Candidate<'a>> =
+            asked.flat_map(|verb| candidates.iter().filter(move |c| fits(c, verb)).collect::<Vec<_>>()).collect();
+        fitting.sort_by(|a, b| {
+            let whole = |c: &Candidate<'_>| c.missing.is_none_or(|m| m == "customer_id");
+            whole(b).cmp(&whole(a)).then(b.points.total_cmp(&a.points))
+        });
+        let best = fitting.first()?;
+        let takes_customer = best.spec.params.iter().any(|p| p.kind == ParamKind::Customer);
+        let target = &self.target;
+        if !target.unsure.is_empty() && takes_customer {
+            return Some(Reading::Choose(self.for_each(best, &target.unsure)));
+        }
+        if best.missing == Some("customer_id") {
+            return best.calls.first().cloned().map(Reading::Whose);
+        }
+        if best.missing.is_some() {
+            return None;
+        }
+        if verbs::group(best.spec) == "stop" && !target.service_named && target.source != Source::Named {
+            return Some(Reading::Nothing);
+        }
+        let vague = target.source == Source::Implied && !target.service_named && !target.whole && takes_customer;
+        let sure = target.exact && !vague;
+        Some(if sure { Reading::Calls(best.calls.clone(), true) } else { Reading::Choose(best.calls.clone()) })
+    }
+
+    /// The call for each of these customers.
+    fn for_each(&self, candidate: &Candidate<'_>, customers: &[CustomerId]) -> Vec<ToolCall> {
+        let target = Target { customers: customers.to_vec(), unsure: vec![], ..self.target.clone() };
+        let asked = Self {
+            words: self.words.clone(),
+            target,
+            values: self.values.clone(),
+            verbs: vec![],
+            pattern: self.pattern.clone(),
+            explained: self.explained.clone(),
+            playbook: self.playbook.clone(),
+            kept_id: self.kept_id.clone(),
+            pasted: self.pasted,
+        };
+        asked.fill(candidate.spec).0
+    }
+
+    /// A look that was asked for, or what comes near one.
+    fn look(
+        &self,
+        ranker: &Ranker<'a>,
+        candidates: &[Candidate<'a>],
+        reads: &[&Candidate<'a>],
+        last: Option<&ToolCall>,
+    ) -> Reading {
+        let target = &self.target;
+        let (known, unknown) = self.telling(ranker);
+        if known + unknown == 0 && !reads.first().is_some_and(|r| r.points >= ENOUGH) {
+            return self.nothing_but_a_name(reads, last);
+        }
+        let best = reads.first().filter(|b| b.points >= ENOUGH);
+        let strange = unknown > known + 1 && best.is_none_or(|b| b.points < ENOUGH * 2.0);
+        let Some(best) = best.filter(|_| !strange) else {
+            return self.near(candidates);
+        };
+        let second = reads.get(1).map_or(0.0, |c| c.points);
+        // A change that was only spoken of: whoever meant it presses its button.
+        let spoken = candidates.iter().find(|c| c.spec.is_write() && c.spec.floor != Risk::Blocked && c.points >= best.points);
+        if second > best.points * MARGIN || spoken.is_some() {
+            return self.near(candidates);
+        }
+        let needs = best.missing == Some("customer_id");
+        if !target.unsure.is_empty() && best.spec.params.iter().any(|p| p.kind == ParamKind::Customer) {
+            return Reading::Choose(self.for_each(best, &target.unsure));
+        }
+        match best.missing {
+            _ if needs && best.spec.floor == Risk::Blocked => Reading::Calls(best.calls.clone(), false),
+            _ if needs => best.calls.first().cloned().map_or(Reading::Nothing, Reading::Whose),
+            Some(_) => self.near(candidates),
+            None => Reading::Calls(best.calls.clone(), false),
+        }
+    }
+
+    /// "And 7?" asks again, "19?" wants a first look.
+    fn nothing_but_a_name(&self, reads: &[&Candidate<'a>], last: Option<&ToolCall>) -> Reading {
+        if self.target.source != Source::Named && !self.target.service_named {
+            return Reading::Nothing;
+        }
+        let again = self.words.first().is_some_and(|w| w.is_any(&["and", "what", "also", "how", "same", "now"]));
+        let repeated = last.filter(|_| again).and_then(|l| reads.iter().find(|c| c.spec.name == l.tool));
+        let look = repeated.or_else(|| reads.iter().find(|c| c.spec.name == FIRST_LOOK));
+        match look {
+            Some(look) if !self.target.unsure.is_empty() => Reading::Choose(self.for_each(look, &self.target.unsure)),
+            Some(look) if look.missing.is_none() => Reading::Calls(look.calls.clone(), false),
+            _ => Reading::Nothing,
+        }
+    }
+
+    /// The three nearest, as choices.
+    fn near(&self, candidates: &[Candidate<'a>]) -> Reading {
+        let mut near: Vec<ToolCall> = candidates
+            .iter()
+            .filter(|c| c.points >= WORTH_NAMING && (c.spec.floor != Risk::Blocked || c.points >= ENOUGH))
+            .filter_map(|c| c.calls.first().cloned())
+            .take(3)
+            .collect();
+        if near.is_empty() && self.target.source == Source::Named {
+            near = candidates.iter().filter(|c| c.spec.name == FIRST_LOOK).filter_map(|c| c.calls.first().cloned()).collect();
+        }
+        if near.is_empty() { Reading::Nothing } else { Reading::Choose(near) }
+    }
+
+    fn first_look(&self, reads: &[&Candidate<'a>]) -> Vec<ToolCall> {
+        let look = reads.iter().find(|c| c.spec.name == FIRST_LOOK && c.missing.is_none());
+        look.and_then(|c| c.calls.first().cloned()).into_iter().collect()
+    }
+
+    /// How many telling words some tool uses, and how many none does.
+    fn telling(&self, ranker: &Ranker<'_>) -> (usize, usize) {
+        let telling = self.words.iter().filter(|w| {
+            w.role == Role::Plain
+                && ![lexicon::STOP, lexicon::FILLER, lexicon::QUESTION].iter().any(|l| l.contains(&w.en.as_str()))
+        });
+        let (known, unknown): (Vec<_>, Vec<_>) = telling.partition(|w| ranker.knows(w));
+        (known.len(), unknown.len())
+    }
+
+    /// Whether the clause tells something and asks for nothing: "it is slow since noon".
+    fn tells(&self) -> bool {
+        let question = self.words.last().is_some_and(|w| w.after == Break::Question) || verbs::asks(&self.words);
+        let subject = self.words.iter().find(|w| !w.is_any(&["and", "but", "now", "so", "also"]));
+        !question
+            && subject.is_some_and(|w| {
+                w.is_any(&["it", "they", "he", "she", "this", "that", "there", "users", "people", "i", "we", "because", "although", "since", "thanks", "customers", "somebody"])
+            })
+    }
+}
+
+/// "Don't show me the logs": denied where a request begins, not where a fault is told ("it does not answer").
+fn forbids(plain: &[&str]) -> bool {
+    let start: Vec<&&str> = plain.iter().filter(|w| !["please", "but", "and", "ok", "just", "so", "now"].contains(*w)).take(2).collect();
+    matches!(start.as_slice(), [a, b] if **a == "do" && **b == "not")
+        || matches!(start.first(), Some(&&"never" | &&"stop" | &&"not" | &&"no" | &&"nothing"))
+}
