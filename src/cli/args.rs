@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ArgGroup, Parser, Subcommand};
 
+use super::intents::IntentsCommand;
 use crate::{
     domain::{ChannelKind, Origin, Role},
     runtime::trace::LogFormat,
@@ -85,6 +86,11 @@ pub(super) enum Command {
     Audit {
         #[command(subcommand)]
         what: AuditCommand,
+    },
+    /// See how plain words are understood without a model
+    Intents {
+        #[command(subcommand)]
+        what: IntentsCommand,
     },
     /// Read the configuration
     Config {

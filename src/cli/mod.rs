@@ -3,6 +3,7 @@
 mod args;
 mod doctor;
 mod inspect;
+mod intents;
 mod reach;
 mod run;
 mod talk;
@@ -100,6 +101,7 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
             request(&context, Op::AuditTail { rows }).await
         }
         Command::Audit { what: AuditCommand::Verify } => request(&context, Op::AuditVerify).await,
+        Command::Intents { what } => intents::run(&context, what).await,
         Command::Config { what: ConfigCommand::Show } => inspect::config_show(&context),
         Command::Config { what: ConfigCommand::Check } | Command::Doctor => Ok(0),
         Command::Policy { what: PolicyCommand::Check(check) } => inspect::policy_check(context, check).await,

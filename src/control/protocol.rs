@@ -72,6 +72,16 @@ pub enum Op {
     },
     /// Whether the audit is whole.
     AuditVerify,
+    /// Plain words that were not understood.
+    IntentMisses {
+        /// How many.
+        limit: u32,
+    },
+    /// How words are understood; nothing is run.
+    IntentTry {
+        /// The words.
+        text: String,
+    },
     /// Who is known on chat platforms, and who waits with a code.
     PairList,
     /// Accept a stranger's code.

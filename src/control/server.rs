@@ -219,6 +219,12 @@ async fn simple(op: Op, engine: &Engine, peer: &Peer, sink: &Sink) -> Result<Tur
             sink.notice(Level::Error, "Refused: the audit is for operators and admins.").await;
             Ok(TurnStatus::Refused)
         }
+        Op::IntentMisses { .. } if actor.role < Role::Operator => {
+            sink.notice(Level::Error, "Refused: what people said is for operators and admins.").await;
+            Ok(TurnStatus::Refused)
+        }
+        Op::IntentMisses { limit } => engine.intent_misses(limit, sink).await,
+        Op::IntentTry { text } => Ok(engine.intent_try(&text, sink).await),
         Op::AuditTail { rows } => engine.audit_tail(rows, sink).await,
         Op::AuditVerify => engine.audit_verify(sink).await,
         Op::PairList => engine.pair_list(by, sink).await,

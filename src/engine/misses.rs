@@ -32,7 +32,8 @@ impl Engine {
         let [.., asked, answer] = before else { return };
         let Message::Assistant { text, calls, .. } = &answer.message else { return };
         let offered = || text.lines().skip(1).any(|line| line == commands::command_for(call));
-        let Some(words) = asked.words.last().filter(|_| asked.kind == RowKind::User && calls.is_empty()) else {
+        let Some(words) = asked.words.last().filter(|_| asked.kind == RowKind::User && calls.is_empty())
+        else {
             return;
         };
         if !offered() {

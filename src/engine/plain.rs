@@ -104,7 +104,8 @@ impl Engine {
     /// The command that makes this call; one that lacks something is written with its place.
     fn command(&self, call: &ToolCall) -> String {
         let spec = self.registry().spec(&call.tool);
-        let lacks = |spec: &&ToolSpec| spec.params.iter().any(|p| p.required && !call.args.0.contains_key(p.name));
+        let lacks =
+            |spec: &&ToolSpec| spec.params.iter().any(|p| p.required && !call.args.0.contains_key(p.name));
         spec.filter(lacks).map_or_else(|| commands::command_for(call), commands::usage)
     }
 
@@ -143,7 +144,8 @@ impl Engine {
         };
         let buttons: Vec<_> = directory.customers.iter().filter(has).map(|c| (label(c), with(c))).collect();
         // A whole stack is restarted by name, not by one tap.
-        let few = !buttons.is_empty() && buttons.len() <= CHOICES && (!write || service.is_some() || !narrows);
+        let few =
+            !buttons.is_empty() && buttons.len() <= CHOICES && (!write || service.is_some() || !narrows);
         let ask = match (write && narrows && service.is_none(), few) {
             (true, _) => "Which customer do you mean, and which service? Name both.".to_owned(),
             (false, true) => format!("Whose? {}", commands::command_for(call)),
@@ -157,15 +159,22 @@ impl Engine {
 
     /// Adds what the bot said to the history.
     fn remember(&self, text: &str, ledger: &mut Ledger) {
-        let message =
-            Message::Assistant { text: text.to_owned(), thinking: String::new(), calls: vec![] };
+        let message = Message::Assistant { text: text.to_owned(), thinking: String::new(), calls: vec![] };
         let row = self.row(RowKind::Assistant, message, ledger.tainted);
         ledger.rows.push(row);
     }
 
     fn row(&self, kind: RowKind, message: Message, tainted: bool) -> Remembered {
         let message = self.redacted(message);
-        Remembered { seq: None, at: clock::now(), kind, message, tainted, words: vec![], confirmed_write: false }
+        Remembered {
+            seq: None,
+            at: clock::now(),
+            kind,
+            message,
+            tainted,
+            words: vec![],
+            confirmed_write: false,
+        }
     }
 
     /// Makes the calls of one turn, at most a few; all writes among them come on one card.
@@ -214,7 +223,11 @@ impl Engine {
 
     /// The tools that this conversation's prompt offers. What the person's words ask for is added after the core, and
     /// stays: the prefix only grows, so that the server's prompt cache holds.
-    pub(super) async fn offered(&self, ledger: &Ledger, conversation: &ConversationKey) -> Arc<Vec<ToolSpec>> {
+    pub(super) async fn offered(
+        &self,
+        ledger: &Ledger,
+        conversation: &ConversationKey,
+    ) -> Arc<Vec<ToolSpec>> {
         let ConversationSettings { mut tools, .. } = match self.store().conversation(conversation).await {
             Ok(settings) => settings,
             Err(error) => {

@@ -91,7 +91,9 @@ impl Spoken {
         let named = said.iter().rposition(|m| m.customers.contains(customer));
         // After it was named nobody else may have been, and no "it" may stand for nobody.
         let current = named.is_some_and(|at| {
-            said.iter().skip(at + 1).all(|m| !m.unclear && (m.customers.is_empty() || m.customers.contains(customer)))
+            said.iter()
+                .skip(at + 1)
+                .all(|m| !m.unclear && (m.customers.is_empty() || m.customers.contains(customer)))
         });
         if current {
             return Naming::Named;

@@ -20,15 +20,42 @@ pub fn blocked_specs() -> Vec<ToolSpec> {
     vec![
         spec(
             "delete_customer_data",
-            &["delete data", "erase data", "wipe data", "drop the database", "remove the customer", "delete everything", "destroy", "delete volumes"],
+            &[
+                "delete data",
+                "erase data",
+                "wipe data",
+                "drop the database",
+                "remove the customer",
+                "delete everything",
+                "destroy",
+                "delete volumes",
+            ],
         ),
         spec(
             "modify_billing",
-            &["change the invoice", "billing", "change the price", "refund", "discount", "charge", "subscription", "payment"],
+            &[
+                "change the invoice",
+                "billing",
+                "change the price",
+                "refund",
+                "discount",
+                "charge",
+                "subscription",
+                "payment",
+            ],
         ),
         spec(
             "read_credentials",
-            &["show the password", "password", "credentials", "api key", "secret", "access token", "private key", "login data"],
+            &[
+                "show the password",
+                "password",
+                "credentials",
+                "api key",
+                "secret",
+                "access token",
+                "private key",
+                "login data",
+            ],
         ),
     ]
 }

@@ -13,8 +13,9 @@ const STRONG: &[&str] = &["then", "afterwards", "but", "because", "although", "w
 const WEAK: &[&str] = &["and", "also", "plus", "then"];
 /// Verbs and question words that begin a wish to look.
 const LOOKS: &[&str] = &[
-    "show", "list", "tell", "give", "check", "get", "search", "find", "grep", "look", "what", "how", "is", "are",
-    "which", "explain", "diagnose", "who", "why", "see", "print", "fetch", "tail", "do", "dont", "please", "can",
+    "show", "list", "tell", "give", "check", "get", "search", "find", "grep", "look", "what", "how", "is",
+    "are", "which", "explain", "diagnose", "who", "why", "see", "print", "fetch", "tail", "do", "dont",
+    "please", "can",
 ];
 /// Points from which half a clause is a wish of its own.
 const OWN_WISH: f64 = 3.0;
@@ -48,11 +49,17 @@ fn parts(words: &[Word], from: usize, at: usize, (ranker, specs): (&Ranker<'_>, 
         return false;
     }
     let end = (at + 1..words.len())
-        .find(|n| words.get(n - 1).is_some_and(|w| w.after != Break::None) || words.get(*n).is_some_and(|w| w.is_any(WEAK)))
+        .find(|n| {
+            words.get(n - 1).is_some_and(|w| w.after != Break::None)
+                || words.get(*n).is_some_and(|w| w.is_any(WEAK))
+        })
         .unwrap_or(words.len());
     let (left, right) = (words.get(from..at).unwrap_or_default(), words.get(at..end).unwrap_or_default());
-    let leading = right.iter().find(|w| w.role != Role::Plain || !w.is_any(&["and", "also", "plus", "then", "please", "just"]));
-    if left.iter().all(|w| w.role == Role::Name || w.is_any(&["for", "on", "of", "at", "the", "in", "with"])) {
+    let leading = right
+        .iter()
+        .find(|w| w.role != Role::Plain || !w.is_any(&["and", "also", "plus", "then", "please", "just"]));
+    if left.iter().all(|w| w.role == Role::Name || w.is_any(&["for", "on", "of", "at", "the", "in", "with"]))
+    {
         // "For customer 19, restart web": a place, and no wish yet.
         return false;
     }
@@ -60,7 +67,8 @@ fn parts(words: &[Word], from: usize, at: usize, (ranker, specs): (&Ranker<'_>, 
     let acts = verbs::find(right, specs, &[]).iter().any(|v| {
         leading.is_some_and(|w| v.at.iter().any(|n| right.get(*n).is_some_and(|v| std::ptr::eq(v, w))))
     });
-    let pronoun_statement = after == Break::Comma && leading.is_some_and(|w| w.is_any(&["it", "they", "i", "we", "there", "not", "no", "never", "do"]));
+    let pronoun_statement = after == Break::Comma
+        && leading.is_some_and(|w| w.is_any(&["it", "they", "i", "we", "there", "not", "no", "never", "do"]));
     looks || acts || pronoun_statement || differs(left, right, ranker)
 }
 

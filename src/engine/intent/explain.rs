@@ -24,9 +24,17 @@ pub fn explain(text: &str, offer: Offer<'_>) -> Explained {
     for (n, part) in parts.iter().enumerate() {
         for candidate in part.candidates(&ranker).into_iter().filter(|c| c.points > 0.0).take(4) {
             let call = candidate.calls.first().map(ToString::to_string).unwrap_or_default();
-            let missing = candidate.missing.map_or(String::new(), |m| format!(" without {m}"));
+            let mut missing = candidate.missing.clone();
+            missing.extend(candidate.nobody.then_some("a customer"));
+            let missing =
+                if missing.is_empty() { String::new() } else { format!(" without {}", missing.join(", ")) };
             let points = format!("{:.2}", candidate.points);
-            scores.push([(n + 1).to_string(), candidate.spec.name.to_owned(), points, format!("{call}{missing}")]);
+            scores.push([
+                (n + 1).to_string(),
+                candidate.spec.name.to_owned(),
+                points,
+                format!("{call}{missing}"),
+            ]);
         }
     }
     Explained { clauses: parts.iter().map(line).collect(), scores, verdict: understand(&asked, offer) }

@@ -93,7 +93,8 @@ pub enum Verdict {
 const DENIED: &str = "All right, nothing is changed.";
 const ADVICE: &str = "I took that as a question and not as an order: nothing is changed. To have it done, say it as an \
                       order, such as \"restart web of customer 7\".";
-const TOO_MANY: &str = "Those are more than three things at once: nothing was done. Ask for them in several messages.";
+const TOO_MANY: &str =
+    "Those are more than three things at once: nothing was done. Ask for them in several messages.";
 
 /// Says what the words mean.
 pub fn understand(asked: &Asked<'_>, offer: Offer<'_>) -> Verdict {
@@ -171,6 +172,8 @@ struct Heard<'a> {
     corrected: Vec<usize>,
     last: Last,
     pasted: Option<String>,
+    /// A part of the typed text looks pasted: what stands beside it may be too.
+    mixed: bool,
 }
 
 /// The person's own words of `text`, quotes taken for text, and what they pasted.
@@ -201,15 +204,36 @@ impl<'a> Heard<'a> {
         let corrected = ranker.correct(&mut words);
         let clauses = clause::split(&words, ranker, offer.specs);
         let last = target::last_named(&names, asked.earlier);
+        let mixed = pasted.is_some();
         let pasted = asked.quoted.map(str::to_owned).or(pasted);
-        Self { offer, words, mentions, clauses, corrected, last, pasted }
+        Self { offer, words, mentions, clauses, corrected, last, pasted, mixed }
     }
 
     /// Whether the message names somebody or something and says nothing else.
     fn only_names(&self) -> bool {
         let beside = |w: &Word| {
             w.role == Role::Name
-                || w.is_any(&["for", "of", "on", "the", "sorry", "no", "i", "meant", "mean", "customer", "and", "its", "it", "is", "please", "in", "a", "service", "container"])
+                || w.is_any(&[
+                    "for",
+                    "of",
+                    "on",
+                    "the",
+                    "sorry",
+                    "no",
+                    "i",
+                    "meant",
+                    "mean",
+                    "customer",
+                    "and",
+                    "its",
+                    "it",
+                    "is",
+                    "please",
+                    "in",
+                    "a",
+                    "service",
+                    "container",
+                ])
         };
         !self.mentions.is_empty() && self.words.iter().all(beside)
     }
@@ -220,28 +244,36 @@ impl<'a> Heard<'a> {
 
     /// The clauses, each with whom it is about.
     fn parts<'h>(&'h self) -> Vec<Clause<'h>> {
-        let verbs: Vec<_> = (0..self.clauses.len())
+        let valued: Vec<_> = (0..self.clauses.len())
             .map(|n| {
-                let from = self.clauses.get(n).map_or(0, |c| c.0);
-                let corrected: Vec<usize> = self.corrected.iter().filter_map(|c| c.checked_sub(from)).collect();
-                verbs::find(self.slice(n), self.offer.specs, &corrected)
+                let mut words = self.slice(n).to_vec();
+                let to = words.len();
+                let values = values::find(&mut words, 0, to);
+                (words, values)
             })
             .collect();
-        let denied: Vec<bool> =
-            verbs.iter().map(|v| v.iter().any(|v| v.mood == Mood::Denied)).collect();
+        let verbs: Vec<_> = valued
+            .iter()
+            .zip(&self.clauses)
+            .map(|((words, _), (from, _))| {
+                let corrected: Vec<usize> =
+                    self.corrected.iter().filter_map(|c| c.checked_sub(*from)).collect();
+                verbs::find(words, self.offer.specs, &corrected)
+            })
+            .collect();
+        let having = |mood: Mood| verbs.iter().map(|v| v.iter().any(|v| v.mood == mood)).collect::<Vec<_>>();
+        let (denied, changes) = (having(Mood::Denied), having(Mood::Asked));
         let message = Message {
             words: &self.words,
             mentions: &self.mentions,
             clauses: &self.clauses,
             denied: &denied,
+            changes: &changes,
             last: &self.last,
         };
-        verbs
-            .into_iter()
-            .enumerate()
-            .map(|(n, verbs)| {
-                Clause::new(self.slice(n).to_vec(), message.target(n), verbs, self.pasted.as_deref())
-            })
+        let parts = valued.into_iter().zip(verbs).enumerate();
+        parts
+            .map(|(n, (words, verbs))| Clause::new(words, message.target(n), verbs, self.pasted.as_deref()))
             .collect()
     }
 
@@ -272,7 +304,7 @@ impl<'a> Heard<'a> {
             let words = plain(p);
             verbs::cancels(&words.iter().map(String::as_str).collect::<Vec<_>>())
         });
-        let mut reported = false;
+        let mut reported = self.mixed;
         let denied: Vec<bool> = parts
             .iter()
             .map(|p| {
@@ -319,7 +351,8 @@ fn telling_line(pasted: &str) -> String {
 
 /// One verdict out of what the clauses say. A change runs only when every clause is clear.
 fn join(readings: Vec<Reading>) -> Verdict {
-    let unclear = readings.iter().any(|r| matches!(r, Reading::Choose(_) | Reading::Whose(_) | Reading::Nothing));
+    let unclear =
+        readings.iter().any(|r| matches!(r, Reading::Choose(_) | Reading::Whose(_) | Reading::Nothing));
     let mut calls: Vec<ToolCall> = Vec::new();
     let mut writes = false;
     let (mut choose, mut whose, mut held, mut talk) = (Vec::new(), None, None, None);

@@ -92,7 +92,8 @@ impl<'a> Names<'a> {
                 Named::Customer(_) | Named::Nobody(_) => lexicon::CUSTOMER,
             };
             let behind = mention.at + len;
-            let open = behind.checked_sub(1).and_then(|n| words.get(n)).is_some_and(|w| w.after == Break::None);
+            let open =
+                behind.checked_sub(1).and_then(|n| words.get(n)).is_some_and(|w| w.after == Break::None);
             for beside in [mention.at.checked_sub(1), open.then_some(behind)].into_iter().flatten() {
                 if let Some(word) = words.get_mut(beside)
                     && list.contains(&word.en.as_str())
@@ -135,7 +136,8 @@ impl<'a> Names<'a> {
 
     fn exact(&self, words: &[Word], at: usize) -> Option<(Mention, usize)> {
         let word = words.get(at).filter(|w| w.role == Role::Plain)?;
-        let called = word.hash || before(words, at).is_some_and(|w| lexicon::CUSTOMER.contains(&w.en.as_str()));
+        let called =
+            word.hash || before(words, at).is_some_and(|w| lexicon::CUSTOMER.contains(&w.en.as_str()));
         let fits = |name: &Vec<String>| {
             name.iter().enumerate().all(|(n, part)| {
                 let inner = n + 1 == name.len();
@@ -161,29 +163,37 @@ impl<'a> Names<'a> {
         if number && !called && is_amount(words, at) {
             return None;
         }
-        let everyday = len == 1 && (lexicon::STOP.contains(&word.en.as_str()) || lexicon::FILLER.contains(&word.en.as_str()));
+        let everyday = len == 1
+            && (lexicon::STOP.contains(&word.en.as_str()) || lexicon::FILLER.contains(&word.en.as_str()));
         if !ids.is_empty() && (called || !everyday) {
             return Some((Mention { at, named: Named::Customer(ids), exact: true }, len));
         }
         let aimed = called || before(words, at).is_some_and(|w| w.is_any(&["of", "for", "on"]));
-        (number && aimed && !is_amount(words, at)).then(|| {
-            (Mention { at, named: Named::Nobody(word.raw.clone()), exact: true }, 1)
-        })
+        (number && aimed && !is_amount(words, at))
+            .then(|| (Mention { at, named: Named::Nobody(word.raw.clone()), exact: true }, 1))
     }
 
     /// A number word, a telling part of a name, another word for a service, or a slip of the pen.
-    fn loose(&self, words: &[Word], at: usize, vocabulary: &dyn Fn(&Word) -> bool) -> Option<(Mention, usize)> {
+    fn loose(
+        &self,
+        words: &[Word],
+        at: usize,
+        vocabulary: &dyn Fn(&Word) -> bool,
+    ) -> Option<(Mention, usize)> {
         let word = words.get(at).filter(|w| w.role == Role::Plain)?;
         let mention = |named| Some((Mention { at, named, exact: false }, 1));
         if let Some(id) = self.number_word(words, at) {
             return mention(Named::Customer(vec![id]));
         }
-        let known = |text: &str| self.services.iter().find(|(name, _)| name.len() == 1 && name[..] == [text.to_owned()]);
+        let known = |text: &str| {
+            self.services.iter().find(|(name, _)| name.len() == 1 && name[..] == [text.to_owned()])
+        };
         let other = lexicon::SERVICE_WORDS.iter().find(|(said, _)| *said == word.en);
         if let Some((_, service)) = other.and_then(|(_, short)| known(short)) {
             return mention(Named::Service((*service).clone()));
         }
-        let common = [lexicon::STOP, lexicon::FILLER, lexicon::NEGATIONS, lexicon::CONDITIONS, lexicon::QUESTION];
+        let common =
+            [lexicon::STOP, lexicon::FILLER, lexicon::NEGATIONS, lexicon::CONDITIONS, lexicon::QUESTION];
         if word.folded.chars().count() < 4 || common.iter().any(|list| list.contains(&word.en.as_str())) {
             return None;
         }
@@ -191,7 +201,8 @@ impl<'a> Names<'a> {
             return None;
         }
         let part = |(name, _): &&(Vec<String>, &CustomerId)| name.len() > 1 && name.contains(&word.folded);
-        let mut ids: Vec<CustomerId> = self.customers.iter().filter(part).map(|(_, id)| (*id).clone()).collect();
+        let mut ids: Vec<CustomerId> =
+            self.customers.iter().filter(part).map(|(_, id)| (*id).clone()).collect();
         if ids.is_empty() {
             let slip = |(name, _): &&(Vec<String>, &CustomerId)| {
                 name.iter().any(|part| words::is_slip(&word.folded, part))
@@ -204,9 +215,10 @@ impl<'a> Names<'a> {
         if !ids.is_empty() {
             return mention(Named::Customer(ids));
         }
-        let mut near = self.services.iter().filter(|(name, _)| {
-            matches!(name.as_slice(), [only] if words::is_slip(&word.folded, only))
-        });
+        let mut near = self
+            .services
+            .iter()
+            .filter(|(name, _)| matches!(name.as_slice(), [only] if words::is_slip(&word.folded, only)));
         match (near.next(), near.next()) {
             (Some((_, service)), None) => mention(Named::Service((*service).clone())),
             _ => None,
@@ -248,7 +260,8 @@ fn is_number(text: &str) -> bool {
 fn is_amount(words: &[Word], at: usize) -> bool {
     let open = words.get(at).is_some_and(|w| w.after == Break::None);
     let next = words.get(at + 1).filter(|_| open);
-    let unit = |w: &Word| lexicon::UNITS.contains(&w.folded.as_str()) || lexicon::UNITS.contains(&w.en.as_str());
+    let unit =
+        |w: &Word| lexicon::UNITS.contains(&w.folded.as_str()) || lexicon::UNITS.contains(&w.en.as_str());
     // "the last 100 log lines"
     let far = words.get(at + 2).filter(|_| open && next.is_some_and(|w| w.is_any(&["log", "error", "more"])));
     next.is_some_and(unit)

@@ -78,7 +78,9 @@ impl<'a> Ranker<'a> {
         let document = self.documents.iter().find(|d| d.spec.name == spec.name);
         document.is_some_and(|d| {
             word.stems.iter().all(|s| {
-                d.terms.contains_key(s) || d.phrases.iter().any(|p| p.contains(s)) || lexicon::STOP.contains(&s.as_str())
+                d.terms.contains_key(s)
+                    || d.phrases.iter().any(|p| p.contains(s))
+                    || lexicon::STOP.contains(&s.as_str())
             })
         })
     }
@@ -88,9 +90,16 @@ impl<'a> Ranker<'a> {
         let mut corrected = Vec::new();
         for (n, word) in words.iter_mut().enumerate() {
             let known = self.knows(word)
-                || [lexicon::STOP, lexicon::FILLER, lexicon::NEGATIONS, lexicon::CONDITIONS, lexicon::QUESTION, lexicon::REPORTED]
-                    .iter()
-                    .any(|list| list.contains(&word.en.as_str()));
+                || [
+                    lexicon::STOP,
+                    lexicon::FILLER,
+                    lexicon::NEGATIONS,
+                    lexicon::CONDITIONS,
+                    lexicon::QUESTION,
+                    lexicon::REPORTED,
+                ]
+                .iter()
+                .any(|list| list.contains(&word.en.as_str()));
             let letters = word.folded.chars().count();
             if word.role != Role::Plain || known || letters < 4 {
                 continue;
@@ -142,7 +151,8 @@ impl<'a> Document<'a> {
             *weight = weight.min(6.0);
         }
         let length = terms.values().sum();
-        let phrases = spec.phrases.iter().map(|p| skeleton(&words::words(p))).filter(|p| p.len() > 1).collect();
+        let phrases =
+            spec.phrases.iter().map(|p| skeleton(&words::words(p))).filter(|p| p.len() > 1).collect();
         Self { spec, terms, length, phrases }
     }
 }
@@ -150,7 +160,8 @@ impl<'a> Document<'a> {
 /// Stems that say something.
 fn terms(words: &[Word]) -> impl Iterator<Item = String> {
     let telling = words.iter().filter(|w| w.role == Role::Plain && !lexicon::STOP.contains(&w.en.as_str()));
-    let stems = telling.flat_map(|w| w.stems.iter()).filter(|s| s.len() > 1 && !lexicon::STOP.contains(&s.as_str()));
+    let stems =
+        telling.flat_map(|w| w.stems.iter()).filter(|s| s.len() > 1 && !lexicon::STOP.contains(&s.as_str()));
     stems.cloned().collect::<Vec<_>>().into_iter()
 }
 
@@ -158,15 +169,36 @@ fn terms(words: &[Word]) -> impl Iterator<Item = String> {
 fn skeleton(words: &[Word]) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for (n, word) in words.iter().enumerate() {
-        let is_it = word.role == Role::Name || word.is_any(lexicon::PRONOUNS) && !word.is("there") && !word.is("same");
+        let is_it = word.role == Role::Name
+            || word.is_any(lexicon::PRONOUNS) && !word.is("there") && !word.is("same");
         match word.role {
             Role::Value | Role::Text => continue,
             Role::Plain if is_it => {}
-            Role::Plain if word.is_any(&["the", "a", "an", "please", "our", "my", "currently", "now", "right", "just", "all"]) => continue,
+            Role::Plain
+                if word.is_any(&[
+                    "the",
+                    "a",
+                    "an",
+                    "please",
+                    "our",
+                    "my",
+                    "currently",
+                    "now",
+                    "right",
+                    "just",
+                    "all",
+                ]) =>
+            {
+                continue;
+            }
             // "web of 19" is one thing.
             Role::Plain if word.is_any(&["of", "on", "for", "at", "in", "and"]) => {
-                let named = |w: Option<&Word>| w.is_some_and(|w| w.role == Role::Name && w.after == Break::None || w.is("the"));
-                if named(n.checked_sub(1).and_then(|b| words.get(b))) && words.get(n + 1).is_some_and(|w| w.role == Role::Name || w.is("the")) {
+                let named = |w: Option<&Word>| {
+                    w.is_some_and(|w| w.role == Role::Name && w.after == Break::None || w.is("the"))
+                };
+                if named(n.checked_sub(1).and_then(|b| words.get(b)))
+                    && words.get(n + 1).is_some_and(|w| w.role == Role::Name || w.is("the"))
+                {
                     continue;
                 }
             }
@@ -204,7 +236,8 @@ fn whole(phrase: &[String], said: &[String]) -> f64 {
             }
         }
         if found && gaps <= GAPS {
-            let points = WHOLE_PHRASE * (phrase.len() as f64) * GAP.powi(i32::try_from(gaps).unwrap_or(i32::MAX));
+            let points =
+                WHOLE_PHRASE * (phrase.len() as f64) * GAP.powi(i32::try_from(gaps).unwrap_or(i32::MAX));
             best = best.max(points);
         }
     }

@@ -8,11 +8,11 @@ use super::{
     talk,
     target::{Source, Target},
     text,
-    values::{self, Values},
+    values::Values,
     verbs::{self, Mood, Verb},
     words::{Break, Role, Word},
 };
-use crate::domain::{Args, CustomerId, ParamKind, Risk, ToolCall, ToolSpec};
+use crate::domain::{Args, CustomerId, Param, ParamKind, Risk, ToolCall, ToolSpec};
 
 /// Points from which a tool is meant at all, and from which it is named as "did you mean".
 const ENOUGH: f64 = 2.2;
@@ -64,14 +64,22 @@ pub(super) struct Candidate<'a> {
     pub(super) points: f64,
     /// A call for each customer and service.
     pub(super) calls: Vec<ToolCall>,
-    /// What is missing.
-    pub(super) missing: Option<&'static str>,
+    /// Needed parameters that nothing was said about, the customer apart.
+    pub(super) missing: Vec<&'static str>,
+    /// It needs a customer, and none is meant.
+    pub(super) nobody: bool,
 }
 
 impl<'a> Clause<'a> {
-    pub(super) fn new(mut words: Vec<Word>, target: Target, verbs: Vec<Verb>, pasted: Option<&'a str>) -> Self {
+    /// A clause of these words, whose values were found.
+    pub(super) fn new(
+        (mut words, values): (Vec<Word>, Values),
+        target: Target,
+        verbs: Vec<Verb>,
+        pasted: Option<&'a str>,
+    ) -> Self {
         let to = words.len();
-        let values = values::find(&mut words, 0, to);
+        let pattern = text::pattern(&mut words, 0, to);
         let says = |words: &[Word], any: &[&str]| words.iter().any(|w| w.is_any(any));
         let kept_id = text::kept_id(&mut words, 0, to);
         let playbook = says(&words, &["playbook", "playbooks", "run", "execute"])
@@ -79,7 +87,6 @@ impl<'a> Clause<'a> {
             .flatten();
         let explained =
             says(&words, &["explain", "mean", "means"]).then(|| text::explained(&mut words, 0, to)).flatten();
-        let pattern = text::pattern(&mut words, 0, to);
         Self { words, target, values, verbs, pattern, explained, playbook, kept_id, pasted }
     }
 
@@ -103,7 +110,12 @@ impl<'a> Clause<'a> {
     fn candidate<'s>(&self, score: &Score<'s>) -> Candidate<'s> {
         let spec = score.spec;
         let wants = |kind: fn(&ParamKind) -> bool| spec.params.iter().any(|p| kind(&p.kind));
-        let (calls, missing) = self.fill(spec);
+        let calls = self.fill(spec);
+        let lacks = |p: &&Param| p.required && !calls.first().is_some_and(|c| c.args.0.contains_key(p.name));
+        let (customer, rest): (Vec<_>, Vec<_>) =
+            spec.params.iter().filter(lacks).partition(|p| p.kind == ParamKind::Customer);
+        let missing: Vec<_> = rest.into_iter().map(|p| p.name).collect();
+        let nobody = !customer.is_empty();
         let mut points = score.points;
         if points > 0.0 {
             let customer = spec.params.iter().find(|p| p.kind == ParamKind::Customer);
@@ -125,30 +137,31 @@ impl<'a> Clause<'a> {
             if self.values.span.is_some() {
                 points = if wants(|k| *k == ParamKind::Duration) { points + 0.4 } else { points * 0.95 };
             }
-            if missing.is_some_and(|m| m != "customer_id") {
+            if !missing.is_empty() {
                 points *= 0.35;
             } else if spec.params.iter().any(|p| p.kind == ParamKind::Text && p.required) {
                 points += 0.8;
             }
         }
-        Candidate { spec, points, calls, missing }
+        Candidate { spec, points, calls, missing, nobody }
     }
 
-    /// The calls, and the first needed parameter that nothing was said about.
-    fn fill(&self, spec: &ToolSpec) -> (Vec<ToolCall>, Option<&'static str>) {
+    /// A call for each customer and service, with whatever was said.
+    fn fill(&self, spec: &ToolSpec) -> Vec<ToolCall> {
         let takes = |kind: &ParamKind| spec.params.iter().any(|p| p.kind == *kind);
-        let some = |used: bool, len: usize| if used && len > 0 { (0..len).map(Some).collect() } else { vec![None] };
+        let some =
+            |used: bool, len: usize| if used && len > 0 { (0..len).map(Some).collect() } else { vec![None] };
         let customers: Vec<Option<usize>> = some(takes(&ParamKind::Customer), self.target.customers.len());
         let services: Vec<Option<usize>> = some(takes(&ParamKind::Service), self.target.services.len());
-        let (mut calls, mut missing) = (Vec::new(), None);
+        let mut calls = Vec::new();
         for customer in &customers {
             for service in &services {
                 let mut args = Map::new();
                 for param in &spec.params {
                     let value = match &param.kind {
-                        ParamKind::Customer => {
-                            customer.and_then(|n| self.target.customers.get(n)).map(|c| Value::from(c.as_str()))
-                        }
+                        ParamKind::Customer => customer
+                            .and_then(|n| self.target.customers.get(n))
+                            .map(|c| Value::from(c.as_str())),
                         ParamKind::Service => {
                             service.and_then(|n| self.target.services.get(n)).map(|s| Value::from(s.as_str()))
                         }
@@ -160,23 +173,18 @@ impl<'a> Clause<'a> {
                         ParamKind::Choice(words) => self.choice(words).map(Value::from),
                         ParamKind::Text => self.text(spec, param.name).map(Value::from),
                     };
-                    match value {
-                        Some(value) => {
-                            args.insert(param.name.to_owned(), value);
-                        }
-                        None if param.required => missing = missing.or(Some(param.name)),
-                        None => {}
-                    }
+                    args.extend(value.map(|value| (param.name.to_owned(), value)));
                 }
                 calls.push(ToolCall { tool: spec.name.to_owned(), args: Args(args) });
             }
         }
-        (calls, missing)
+        calls
     }
 
     /// The one choice that the words name.
     fn choice(&self, words: &'static [&'static str]) -> Option<&'static str> {
-        let mut named = words.iter().filter(|c| self.words.iter().any(|w| w.folded == **c && w.role != Role::Text));
+        let mut named =
+            words.iter().filter(|c| self.words.iter().any(|w| w.folded == **c && w.role != Role::Text));
         let only = named.next()?;
         named.next().is_none().then_some(*only)
     }
@@ -187,7 +195,9 @@ impl<'a> Clause<'a> {
             "id" => self.kept_id.clone(),
             "name" | "playbook" => self.playbook.clone(),
             "text" | "error" => self.explained.clone().or_else(|| self.pasted.map(str::to_owned)),
-            "query" | "promql" | "expr" => text::quoted(&self.words).or_else(|| self.after("promql")).or_else(|| self.pattern.clone().filter(|p| p.1).map(|p| p.0)),
+            "query" | "promql" | "expr" => text::quoted(&self.words)
+                .or_else(|| self.after("promql"))
+                .or_else(|| self.pattern.clone().filter(|p| p.1).map(|p| p.0)),
             _ => pattern().map(|(text, _)| text.clone()),
         }
     }
@@ -195,7 +205,13 @@ impl<'a> Clause<'a> {
     /// The words behind a word, as text.
     fn after(&self, word: &str) -> Option<String> {
         let at = self.words.iter().position(|w| w.is(word))?;
-        let rest: Vec<_> = self.words.iter().skip(at + 1).filter(|w| w.role == Role::Plain).map(|w| w.raw.as_str()).collect();
+        let rest: Vec<_> = self
+            .words
+            .iter()
+            .skip(at + 1)
+            .filter(|w| w.role == Role::Plain)
+            .map(|w| w.raw.as_str())
+            .collect();
         (!rest.is_empty() && rest.len() <= 3).then(|| rest.join(" "))
     }
 
@@ -205,12 +221,18 @@ impl<'a> Clause<'a> {
             return Reading::Talk(answer);
         }
         let candidates = self.candidates(ranker);
-        let reads: Vec<_> = candidates.iter().filter(|c| !c.spec.is_write() || c.spec.floor == Risk::Blocked).collect();
+        let reads: Vec<_> =
+            candidates.iter().filter(|c| !c.spec.is_write() || c.spec.floor == Risk::Blocked).collect();
         if let Some(reading) = self.write(ranker, &candidates) {
             return reading;
         }
-        let plain: Vec<&str> = self.words.iter().filter(|w| w.role == Role::Plain).map(|w| w.en.as_str()).collect();
-        let verb = self.verbs.iter().map(|v| v.mood).max_by_key(|m| matches!(m, Mood::Denied) as u8 * 2 + matches!(m, Mood::Advice) as u8);
+        let plain: Vec<&str> =
+            self.words.iter().filter(|w| w.role == Role::Plain).map(|w| w.en.as_str()).collect();
+        let verb = self
+            .verbs
+            .iter()
+            .map(|v| v.mood)
+            .max_by_key(|m| matches!(m, Mood::Denied) as u8 * 2 + matches!(m, Mood::Advice) as u8);
         match verb {
             Some(Mood::Denied) => return Reading::Held(Mood::Denied, vec![]),
             Some(Mood::Advice) => return Reading::Held(Mood::Advice, self.first_look(&reads)),
@@ -235,10 +257,11 @@ impl<'a> Clause<'a> {
                 && verbs::group(c.spec) == verb.group
                 && verbs::unexplained(&self.words, verb, &uses).is_none()
         };
-        let mut fitting: Vec<&Candidate<'a>> =
-            asked.flat_map(|verb| candidates.iter().filter(move |c| fits(c, verb)).collect::<Vec<_>>()).collect();
+        let mut fitting: Vec<&Candidate<'a>> = asked
+            .flat_map(|verb| candidates.iter().filter(move |c| fits(c, verb)).collect::<Vec<_>>())
+            .collect();
         fitting.sort_by(|a, b| {
-            let whole = |c: &Candidate<'_>| c.missing.is_none_or(|m| m == "customer_id");
+            let whole = |c: &Candidate<'_>| c.missing.is_empty();
             whole(b).cmp(&whole(a)).then(b.points.total_cmp(&a.points))
         });
         let best = fitting.first()?;
@@ -247,18 +270,23 @@ impl<'a> Clause<'a> {
         if !target.unsure.is_empty() && takes_customer {
             return Some(Reading::Choose(self.for_each(best, &target.unsure)));
         }
-        if best.missing == Some("customer_id") {
-            return best.calls.first().cloned().map(Reading::Whose);
-        }
-        if best.missing.is_some() {
+        if !best.missing.is_empty() {
             return None;
+        }
+        if best.nobody {
+            return best.calls.first().cloned().map(Reading::Whose);
         }
         if verbs::group(best.spec) == "stop" && !target.service_named && target.source != Source::Named {
             return Some(Reading::Nothing);
         }
-        let vague = target.source == Source::Implied && !target.service_named && !target.whole && takes_customer;
+        let vague =
+            target.source == Source::Implied && !target.service_named && !target.whole && takes_customer;
         let sure = target.exact && !vague;
-        Some(if sure { Reading::Calls(best.calls.clone(), true) } else { Reading::Choose(best.calls.clone()) })
+        Some(if sure {
+            Reading::Calls(best.calls.clone(), true)
+        } else {
+            Reading::Choose(best.calls.clone())
+        })
     }
 
     /// The call for each of these customers.
@@ -275,7 +303,7 @@ impl<'a> Clause<'a> {
             kept_id: self.kept_id.clone(),
             pasted: self.pasted,
         };
-        asked.fill(candidate.spec).0
+        asked.fill(candidate.spec)
     }
 
     /// A look that was asked for, or what comes near one.
@@ -298,20 +326,23 @@ impl<'a> Clause<'a> {
         };
         let second = reads.get(1).map_or(0.0, |c| c.points);
         // A change that was only spoken of: whoever meant it presses its button.
-        let spoken = candidates.iter().find(|c| c.spec.is_write() && c.spec.floor != Risk::Blocked && c.points >= best.points);
+        let spoken = candidates
+            .iter()
+            .find(|c| c.spec.is_write() && c.spec.floor != Risk::Blocked && c.points >= best.points);
         if second > best.points * MARGIN || spoken.is_some() {
             return self.near(candidates);
         }
-        let needs = best.missing == Some("customer_id");
         if !target.unsure.is_empty() && best.spec.params.iter().any(|p| p.kind == ParamKind::Customer) {
             return Reading::Choose(self.for_each(best, &target.unsure));
         }
-        match best.missing {
-            _ if needs && best.spec.floor == Risk::Blocked => Reading::Calls(best.calls.clone(), false),
-            _ if needs => best.calls.first().cloned().map_or(Reading::Nothing, Reading::Whose),
-            Some(_) => self.near(candidates),
-            None => Reading::Calls(best.calls.clone(), false),
+        if !best.missing.is_empty() {
+            return self.near(candidates);
         }
+        // What is always refused needs nobody's name for it.
+        if best.nobody && best.spec.floor != Risk::Blocked {
+            return best.calls.first().cloned().map_or(Reading::Nothing, Reading::Whose);
+        }
+        Reading::Calls(best.calls.clone(), false)
     }
 
     /// "And 7?" asks again, "19?" wants a first look.
@@ -319,12 +350,17 @@ impl<'a> Clause<'a> {
         if self.target.source != Source::Named && !self.target.service_named {
             return Reading::Nothing;
         }
-        let again = self.words.first().is_some_and(|w| w.is_any(&["and", "what", "also", "how", "same", "now"]));
+        let again =
+            self.words.first().is_some_and(|w| w.is_any(&["and", "what", "also", "how", "same", "now"]));
         let repeated = last.filter(|_| again).and_then(|l| reads.iter().find(|c| c.spec.name == l.tool));
         let look = repeated.or_else(|| reads.iter().find(|c| c.spec.name == FIRST_LOOK));
         match look {
-            Some(look) if !self.target.unsure.is_empty() => Reading::Choose(self.for_each(look, &self.target.unsure)),
-            Some(look) if look.missing.is_none() => Reading::Calls(look.calls.clone(), false),
+            Some(look) if !self.target.unsure.is_empty() => {
+                Reading::Choose(self.for_each(look, &self.target.unsure))
+            }
+            Some(look) if look.missing.is_empty() && !look.nobody => {
+                Reading::Calls(look.calls.clone(), false)
+            }
             _ => Reading::Nothing,
         }
     }
@@ -338,13 +374,17 @@ impl<'a> Clause<'a> {
             .take(3)
             .collect();
         if near.is_empty() && self.target.source == Source::Named {
-            near = candidates.iter().filter(|c| c.spec.name == FIRST_LOOK).filter_map(|c| c.calls.first().cloned()).collect();
+            near = candidates
+                .iter()
+                .filter(|c| c.spec.name == FIRST_LOOK)
+                .filter_map(|c| c.calls.first().cloned())
+                .collect();
         }
         if near.is_empty() { Reading::Nothing } else { Reading::Choose(near) }
     }
 
     fn first_look(&self, reads: &[&Candidate<'a>]) -> Vec<ToolCall> {
-        let look = reads.iter().find(|c| c.spec.name == FIRST_LOOK && c.missing.is_none());
+        let look = reads.iter().find(|c| c.spec.name == FIRST_LOOK && !c.nobody);
         look.and_then(|c| c.calls.first().cloned()).into_iter().collect()
     }
 
@@ -352,7 +392,9 @@ impl<'a> Clause<'a> {
     fn telling(&self, ranker: &Ranker<'_>) -> (usize, usize) {
         let telling = self.words.iter().filter(|w| {
             w.role == Role::Plain
-                && ![lexicon::STOP, lexicon::FILLER, lexicon::QUESTION].iter().any(|l| l.contains(&w.en.as_str()))
+                && ![lexicon::STOP, lexicon::FILLER, lexicon::QUESTION]
+                    .iter()
+                    .any(|l| l.contains(&w.en.as_str()))
         });
         let (known, unknown): (Vec<_>, Vec<_>) = telling.partition(|w| ranker.knows(w));
         (known.len(), unknown.len())
@@ -360,18 +402,41 @@ impl<'a> Clause<'a> {
 
     /// Whether the clause tells something and asks for nothing: "it is slow since noon".
     fn tells(&self) -> bool {
-        let question = self.words.last().is_some_and(|w| w.after == Break::Question) || verbs::asks(&self.words);
+        let question =
+            self.words.last().is_some_and(|w| w.after == Break::Question) || verbs::asks(&self.words);
         let subject = self.words.iter().find(|w| !w.is_any(&["and", "but", "now", "so", "also"]));
         !question
             && subject.is_some_and(|w| {
-                w.is_any(&["it", "they", "he", "she", "this", "that", "there", "users", "people", "i", "we", "because", "although", "since", "thanks", "customers", "somebody"])
+                w.is_any(&[
+                    "it",
+                    "they",
+                    "he",
+                    "she",
+                    "this",
+                    "that",
+                    "there",
+                    "users",
+                    "people",
+                    "i",
+                    "we",
+                    "because",
+                    "although",
+                    "since",
+                    "thanks",
+                    "customers",
+                    "somebody",
+                ])
             })
     }
 }
 
 /// "Don't show me the logs": denied where a request begins, not where a fault is told ("it does not answer").
 fn forbids(plain: &[&str]) -> bool {
-    let start: Vec<&&str> = plain.iter().filter(|w| !["please", "but", "and", "ok", "just", "so", "now"].contains(*w)).take(2).collect();
+    let start: Vec<&&str> = plain
+        .iter()
+        .filter(|w| !["please", "but", "and", "ok", "just", "so", "now"].contains(*w))
+        .take(2)
+        .collect();
     matches!(start.as_slice(), [a, b] if **a == "do" && **b == "not")
         || matches!(start.first(), Some(&&"never" | &&"stop" | &&"not" | &&"no" | &&"nothing"))
 }

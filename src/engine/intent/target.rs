@@ -15,7 +15,20 @@ const LOOKED_BACK: usize = 20;
 /// Words that mean a whole stack, whatever service was spoken of.
 const WHOLE: &[&str] = &["everything", "all", "whole", "entire", "stack", "complete", "completely"];
 /// Words that mean somebody else than the one named last.
-const OTHERS: &[&str] = &["other", "others", "another", "different", "somebody", "someone", "andere", "anderen", "every", "each", "everybody", "everyone"];
+const OTHERS: &[&str] = &[
+    "other",
+    "others",
+    "another",
+    "different",
+    "somebody",
+    "someone",
+    "andere",
+    "anderen",
+    "every",
+    "each",
+    "everybody",
+    "everyone",
+];
 
 /// How a clause came to its customer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,8 +115,10 @@ pub(super) struct Message<'a> {
     pub(super) words: &'a [Word],
     pub(super) mentions: &'a [Mention],
     pub(super) clauses: &'a [(usize, usize)],
-    /// Clauses that deny something: whom they name is not meant elsewhere.
+    /// Clauses that deny something: whom they name is not meant by a change elsewhere.
     pub(super) denied: &'a [bool],
+    /// Clauses that ask for a change.
+    pub(super) changes: &'a [bool],
     pub(super) last: &'a Last,
 }
 
@@ -150,11 +165,13 @@ impl Message<'_> {
         words: &[Word],
         pronoun: bool,
     ) -> Option<(Source, Vec<CustomerId>, Vec<ServiceName>)> {
+        let changes = self.changes.get(clause).copied().unwrap_or(true);
         let named = |n: usize| {
             let (own, _) = self.own(n);
             let mentions: Vec<Mention> = own.into_iter().filter(|m| m.exact).cloned().collect();
             let (customers, services) = split(&mentions);
-            (!customers.is_empty() && !self.denied.get(n).copied().unwrap_or(false)).then_some((customers, services))
+            let denied = changes && self.denied.get(n).copied().unwrap_or(true);
+            (!customers.is_empty() && !denied).then_some((customers, services))
         };
         if let Some((customers, services)) = (0..clause).rev().find_map(named) {
             return Some((Source::Beside, customers, services));
@@ -184,9 +201,10 @@ impl Message<'_> {
 
 /// "That one", "this customer".
 fn called_that(words: &[Word]) -> bool {
-    words.iter().zip(words.iter().skip(1)).any(|(a, b)| {
-        a.is_any(&["that", "this"]) && b.is_any(&["one", "customer", "service", "container"])
-    })
+    words
+        .iter()
+        .zip(words.iter().skip(1))
+        .any(|(a, b)| a.is_any(&["that", "this"]) && b.is_any(&["one", "customer", "service", "container"]))
 }
 
 fn speaks_of_all(words: &[Word]) -> bool {

@@ -74,9 +74,12 @@ fn promql(text: &str) -> Option<String> {
     })?;
     let at = line.char_indices().nth(open).map(|(at, _)| at)?;
     let head = line.get(..at)?;
-    let from = head.rfind(|c| !name(c)).map_or(0, |n| n + head.get(n..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
+    let from = head
+        .rfind(|c| !name(c))
+        .map_or(0, |n| n + head.get(n..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
     let mut query = line.get(from..)?;
-    for end in [" over the ", " for the ", " in the ", " during ", " since ", " please", " of customer", "`"] {
+    for end in [" over the ", " for the ", " in the ", " during ", " since ", " please", " of customer", "`"]
+    {
         query = query.find(end).and_then(|n| query.get(..n)).unwrap_or(query);
     }
     let query = query.trim_end_matches(['?', '.', '!', ' ', '"', '\'']);
@@ -94,12 +97,23 @@ pub(super) fn pattern(words: &mut [Word], from: usize, to: usize) -> Option<(Str
     if let Some(quote) = words.get(from..to).and_then(quoted) {
         return Some((quote, true));
     }
-    let searches = (from..to).find(|n| is(words, *n, &["search", "grep", "find", "look", "looking", "filter"]));
-    let outright: &[&str] =
-        &["matching", "matches", "match", "containing", "contains", "contain", "mentioning", "mention", "mentions"];
+    let searches =
+        (from..to).find(|n| is(words, *n, &["search", "grep", "find", "look", "looking", "filter"]));
+    let outright: &[&str] = &[
+        "matching",
+        "matches",
+        "match",
+        "containing",
+        "contains",
+        "contain",
+        "mentioning",
+        "mention",
+        "mentions",
+    ];
     let mut cues: Vec<usize> = (from..to).filter(|n| is(words, *n, outright)).collect();
     cues.extend((from..to).filter(|n| {
-        let after_lines = n.checked_sub(1).is_some_and(|b| is(words, b, &["line", "lines", "entries", "messages"]));
+        let after_lines =
+            n.checked_sub(1).is_some_and(|b| is(words, b, &["line", "lines", "entries", "messages"]));
         let searched = searches.is_some_and(|s| s < *n);
         is(words, *n, &["for"]) && (searched || after_lines)
             || is(words, *n, &["with", "about", "like", "saying"]) && after_lines
@@ -113,7 +127,8 @@ pub(super) fn pattern(words: &mut [Word], from: usize, to: usize) -> Option<(Str
     }
     // "Any timeouts in the logs of 19?", "errors in its logs"
     let logs = (from..to).find(|n| is(words, *n, &["log", "logs"]))?;
-    let errors = ["error", "errors", "warning", "warnings", "exception", "exceptions", "timeout", "timeouts", "fatal"];
+    let errors =
+        ["error", "errors", "warning", "warnings", "exception", "exceptions", "timeout", "timeouts", "fatal"];
     let n = (from..to).find(|n| is(words, *n, &errors) && n.abs_diff(logs) <= 5)?;
     let word = words.get(n)?;
     Some((singular(&word.en), false))
@@ -125,15 +140,19 @@ fn is(words: &[Word], at: usize, of: &[&str]) -> bool {
 
 /// Where the text behind a cue begins and ends.
 fn extent(words: &[Word], mut from: usize, to: usize) -> (usize, usize) {
-    let lead = ["the", "a", "an", "word", "words", "string", "text", "phrase", "pattern", "all", "any", "lines", "me"];
+    let lead = [
+        "the", "a", "an", "word", "words", "string", "text", "phrase", "pattern", "all", "any", "lines", "me",
+    ];
     while from < to && is(words, from, &lead) {
         from += 1;
     }
     let mut end = from;
     while end < to {
         let Some(word) = words.get(end).filter(|w| w.role == Role::Plain) else { break };
-        if word.is_any(&["in", "of", "on", "from", "within", "during", "since", "over", "inside", "across", "at", "for", "please", "now"])
-            && leads_away(words, end + 1, to)
+        if word.is_any(&[
+            "in", "of", "on", "from", "within", "during", "since", "over", "inside", "across", "at", "for",
+            "please", "now",
+        ]) && leads_away(words, end + 1, to)
         {
             break;
         }
@@ -150,12 +169,22 @@ fn extent(words: &[Word], mut from: usize, to: usize) -> (usize, usize) {
 
 /// Whether a preposition's object is a place or a time, and not part of the text before it.
 fn leads_away(words: &[Word], mut at: usize, to: usize) -> bool {
-    while at < to && is(words, at, &["the", "a", "an", "all", "its", "their", "last", "past", "latest", "recent", "our"]) {
+    while at < to
+        && is(
+            words,
+            at,
+            &["the", "a", "an", "all", "its", "their", "last", "past", "latest", "recent", "our"],
+        )
+    {
         at += 1;
     }
     at >= to
         || words.get(at).is_some_and(|w| w.role != Role::Plain)
-        || is(words, at, &["logs", "log", "it", "there", "them", "output", "customer", "service", "container"])
+        || is(
+            words,
+            at,
+            &["logs", "log", "it", "there", "them", "output", "customer", "service", "container"],
+        )
 }
 
 fn take(words: &mut [Word], from: usize, to: usize) -> String {
@@ -184,7 +213,25 @@ pub(super) fn explained(words: &mut [Word], from: usize, to: usize) -> Option<St
     if let Some(quote) = words.get(from..to).and_then(quoted) {
         return Some(quote);
     }
-    let about = ["this", "the", "error", "message", "that", "following", "me", "to", "a", "an", "it", "what", "does", "means", "mean", "explain", "log"];
+    let about = [
+        "this",
+        "the",
+        "error",
+        "message",
+        "that",
+        "following",
+        "me",
+        "to",
+        "a",
+        "an",
+        "it",
+        "what",
+        "does",
+        "means",
+        "mean",
+        "explain",
+        "log",
+    ];
     let colon = (from..to).find(|n| words.get(*n).is_some_and(|w| w.after == Break::Comma)).map(|n| n + 1);
     let cue = (from..to).find(|n| is(words, *n, &["explain", "does"])).map(|n| n + 1);
     let mut begin = colon.or(cue)?;
@@ -202,11 +249,15 @@ pub(super) fn explained(words: &mut [Word], from: usize, to: usize) -> Option<St
 pub(super) fn playbook(words: &mut [Word], from: usize, to: usize) -> Option<String> {
     let free = |words: &[Word], n: usize| {
         words.get(n).is_some_and(|w| {
-            w.role == Role::Plain && !lexicon::STOP.contains(&w.en.as_str()) && !w.is_any(&["run", "execute", "start", "which", "list", "playbook", "playbooks", "all"])
+            w.role == Role::Plain
+                && !lexicon::STOP.contains(&w.en.as_str())
+                && !w.is_any(&["run", "execute", "start", "which", "list", "playbook", "playbooks", "all"])
         })
     };
     let hyphen = (from..to).find(|n| {
-        words.get(*n).is_some_and(|w| w.role == Role::Plain && w.raw.contains(['-', '_']) && words::fold(&w.raw) != "check-up")
+        words.get(*n).is_some_and(|w| {
+            w.role == Role::Plain && w.raw.contains(['-', '_']) && words::fold(&w.raw) != "check-up"
+        })
     });
     let beside = (from..to).find(|n| is(words, *n, &["playbook"])).and_then(|n| {
         let after = (n + 1 < to && free(words, n + 1)).then_some(n + 1);

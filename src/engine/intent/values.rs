@@ -15,11 +15,12 @@ pub(super) struct Values {
 }
 
 /// Words before a span or a count that belong to it.
-const LEADS: &[&str] =
-    &["last", "past", "the", "since", "for", "in", "over", "within", "during", "of", "previous", "recent", "latest", "from", "tail", "about", "around", "newest", "window"];
+const LEADS: &[&str] = &[
+    "last", "past", "the", "since", "for", "in", "over", "within", "during", "of", "previous", "recent",
+    "latest", "from", "tail", "about", "around", "newest", "window",
+];
 /// What is counted.
-const COUNTABLE: &[&str] =
-    &["line", "lines", "entries", "messages", "rows", "logs", "log"];
+const COUNTABLE: &[&str] = &["line", "lines", "entries", "messages", "rows", "logs", "log"];
 
 /// Reads the words from `from` up to `to` and marks those that it took.
 pub(super) fn find(words: &mut [Word], from: usize, to: usize) -> Values {
@@ -51,8 +52,8 @@ pub(super) fn find(words: &mut [Word], from: usize, to: usize) -> Values {
 /// Marks the words of a value, and those before it that lead to it.
 fn mark(words: &mut [Word], at: usize, len: usize) {
     for word in words.iter_mut().skip(at).take(len) {
-        // "The last 50 logs" still speaks of logs.
-        if !matches!(word.en.as_str(), "log" | "logs") {
+        // "The last 50 lines" still speaks of logs.
+        if !COUNTABLE.contains(&word.en.as_str()) {
             word.role = Role::Value;
         }
     }

@@ -13,8 +13,21 @@ use crate::domain::ToolSpec;
 const VERBS: &[(&str, &[&str])] = &[
     (
         "restart",
-        &["restart", "reboot", "re-start", "relaunch", "bounce", "restarte", "restarten", "neustart", "neustarten",
-          "neustarte", "reboote", "rebooten", "durchstarten"],
+        &[
+            "restart",
+            "reboot",
+            "re-start",
+            "relaunch",
+            "bounce",
+            "restarte",
+            "restarten",
+            "neustart",
+            "neustarten",
+            "neustarte",
+            "reboote",
+            "rebooten",
+            "durchstarten",
+        ],
     ),
     ("start", &["start", "starte", "starten", "boot", "launch"]),
     ("stop", &["stop", "stoppe", "stoppen", "halt", "shutdown", "anhalten", "beende", "beenden"]),
@@ -50,9 +63,11 @@ const PAIRS: &[(&str, &str, &str)] = &[
 ];
 
 /// Verbs that mean a tool's own one beside its object alone: "delete the cache".
-const BESIDE: &[(&str, &str, &[&str])] = &[
-    ("clear", "cach", &["delete", "drop", "remove", "wipe", "reset", "loesche", "loeschen", "evict", "ban"]),
-];
+const BESIDE: &[(&str, &str, &[&str])] = &[(
+    "clear",
+    "cach",
+    &["delete", "drop", "remove", "wipe", "reset", "loesche", "loeschen", "evict", "ban"],
+)];
 
 /// How a clause speaks of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +125,9 @@ pub(super) fn find(clause: &[Word], specs: &[ToolSpec], corrected: &[usize]) -> 
 /// The words that say the verb of `group`, and whether in a form that orders.
 fn said(clause: &[Word], group: &'static str) -> Option<(Vec<usize>, bool)> {
     let plain = |n: &usize| clause.get(*n).is_some_and(|w| w.role == Role::Plain);
-    let is = |n: usize, text: &str| clause.get(n).is_some_and(|w| w.role == Role::Plain && (w.en == text || w.folded == text));
+    let is = |n: usize, text: &str| {
+        clause.get(n).is_some_and(|w| w.role == Role::Plain && (w.en == text || w.folded == text))
+    };
     let all = 0..clause.len();
     for (_, first, second) in PAIRS.iter().filter(|(g, ..)| *g == group) {
         if let Some(a) = all.clone().find(|n| is(*n, first))
@@ -133,7 +150,9 @@ fn said(clause: &[Word], group: &'static str) -> Option<(Vec<usize>, bool)> {
     }
     let stems: Vec<String> = forms.iter().map(|f| words::stem(f)).collect();
     let inflected = all.filter(plain).find(|n| {
-        clause.get(*n).is_some_and(|w| w.stems.first().is_some_and(|s| stems.contains(s)) && w.stems.len() == 1)
+        clause
+            .get(*n)
+            .is_some_and(|w| w.stems.first().is_some_and(|s| stems.contains(s)) && w.stems.len() == 1)
     });
     inflected.map(|at| (vec![at], false))
 }
@@ -187,7 +206,10 @@ pub(super) fn asks(clause: &[Word]) -> bool {
 
 /// The plain words from the first that is no greeting or politeness.
 fn significant(clause: &[Word]) -> Vec<&str> {
-    let skip = ["please", "ok", "now", "then", "also", "and", "so", "well", "hey", "hi", "hello", "bot", "opsbot", "yes", "but", "or", "just", "hm", "um"];
+    let skip = [
+        "please", "ok", "now", "then", "also", "and", "so", "well", "hey", "hi", "hello", "bot", "opsbot",
+        "yes", "but", "or", "just", "hm", "um",
+    ];
     let plain = clause.iter().filter(|w| w.role == Role::Plain).map(|w| w.en.as_str());
     plain.skip_while(|w| skip.contains(w)).collect()
 }
@@ -230,13 +252,19 @@ pub(super) fn unexplained<'w>(
     verb: &Verb,
     uses: &dyn Fn(&Word) -> bool,
 ) -> Option<&'w Word> {
+    let pattern = clause.iter().any(|w| w.role == Role::Text);
     clause.iter().enumerate().find_map(|(n, word)| {
         let plain = word.role == Role::Plain && !verb.at.contains(&n);
         let allowed = FILLER.contains(&word.en.as_str())
             || LIGHT.contains(&word.en.as_str())
             || lexicon::PRONOUNS.contains(&word.en.as_str())
-            || ["can", "could", "would", "will", "i", "we", "you", "u", "want", "need", "like", "have", "lets", "let", "time", "is", "are"]
-                .contains(&word.en.as_str());
-        (plain && !allowed && !uses(word)).then_some(word)
+            || [
+                "can", "could", "would", "will", "i", "we", "you", "u", "want", "need", "like", "have",
+                "lets", "let", "time", "is", "are",
+            ]
+            .contains(&word.en.as_str());
+        let cue =
+            pattern && ["matching", "containing", "like", "pattern", "named"].contains(&word.en.as_str());
+        (plain && !allowed && !cue && !uses(word)).then_some(word)
     })
 }

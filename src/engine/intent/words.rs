@@ -261,8 +261,7 @@ pub(super) fn distance(a: &str, b: &str) -> usize {
         let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
             let left = row.last().copied().unwrap_or_default();
-            let mut best =
-                (at(&rows, i, j) + usize::from(x != y)).min(at(&rows, i, j + 1) + 1).min(left + 1);
+            let mut best = (at(&rows, i, j) + usize::from(x != y)).min(at(&rows, i, j + 1) + 1).min(left + 1);
             let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
             if swapped {
                 best = best.min(at(&rows, i - 1, j - 1) + 1);

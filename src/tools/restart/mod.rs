@@ -58,14 +58,7 @@ impl RestartContainer {
             params: vec![customer_param(), service_param()],
             floor: Risk::Confirm,
             default: Risk::Confirm,
-            phrases: &[
-                "restart",
-                "reboot",
-                "bounce",
-                "relaunch",
-                "restart the stack",
-                "restart everything",
-            ],
+            phrases: &["restart", "reboot", "bounce", "relaunch", "restart the stack", "restart everything"],
             untrusted: true,
             timeout: Duration::from_secs(900),
         };

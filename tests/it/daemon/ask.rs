@@ -28,12 +28,20 @@ async fn every_way_to_end_has_its_exit_code() {
         boxes.make(web()).await;
         let house = House::new(&boxes.url, "");
         let customer = boxes.customer.as_str();
-        let table: [(&[&str], i32, &[&str]); 13] = [
+        let table: [(&[&str], i32, &[&str]); 17] = [
             (&["ask", "/version"], 0, &["OpsBot 0."]),
             (&["ask", "/whoami"], 0, &["anna, admin on console"]),
             (&["ask", "/get_container_status", customer], 0, &["web", "running"]),
             (&["ask", "/check_up", customer], 0, &[customer]),
-            (&["ask", "restart", customer], 0, &["No model is set up", "/restart_container"]),
+            (&["ask", "how is", customer], 0, &["No model is set up. Read as /check_up"]),
+            (&["ask", "restart", customer, "web"], 3, &["Approval needed", "opsbot approve "]),
+            (
+                &["intents", "try", "restart", customer],
+                0,
+                &["restart: asked for", "This would run /restart_container"],
+            ),
+            (&["ask", "frobnicate", "it"], 0, &["/help"]),
+            (&["intents", "misses"], 0, &["frobnicate it"]),
             (&["ask", "/get_container_status", "no-such"], 1, &["no customer `no-such`"]),
             (&["ask", "/get_container_status"], 1, &["`customer_id` is missing"]),
             (&["approve", "00ff00ff"], 1, &["no card `00ff00ff`"]),
@@ -141,7 +149,7 @@ async fn a_model_looks_asks_and_is_refused() {
         house.run(&["ask", &format!("restart web of {c}")]).await.exits(3).says(&["opsbot approve "]);
         house.run(&["ask", &format!("delete all of {c}")]).await.exits(4).says(&["efused"]);
         drop(model);
-        // Without it: said, and the commands that come nearest.
+        // Without it: said, and the words are understood by code.
         house.run(&["ask", &format!("check {c}")]).await.exits(0).says(&["Without the model", "/check_up"]);
     })
     .await;

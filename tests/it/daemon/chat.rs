@@ -38,7 +38,7 @@ async fn a_typed_yes(boxes: &Arc<Boxes>, house: &House) {
     let restart = format!("/restart_container {} web\r", boxes.customer);
     on_terminal(house, &["chat"], move |screen| {
         // Before there is a card `yes` is just a word; after another line came between it decides nothing, and says so.
-        screen.say("yes", "No model is set up");
+        screen.say("yes", "waits for a yes or no");
         screen.press(&restart);
         screen.wait("Approval needed");
         screen.wait(PROMPT);

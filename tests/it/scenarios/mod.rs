@@ -6,6 +6,7 @@ mod bytes;
 mod fallback;
 pub mod faults;
 mod hostile;
+mod intents;
 mod pairing;
 mod redaction;
 pub mod site;
