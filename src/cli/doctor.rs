@@ -199,7 +199,7 @@ fn admin(row: &[String]) -> Option<app::ChatAdmin> {
 /// One real completion.
 async fn model(config: &Config, report: &mut Report) {
     let Some(wanted) = &config.model else {
-        return report.add("model", Mark::Warn, "none: slash commands only; set [model]");
+        return report.add("model", Mark::Warn, "none: commands, and plain words read by code; set [model]");
     };
     let brain = match app::brain(wanted) {
         Ok(brain) => brain,

@@ -87,8 +87,11 @@ fn history(context: &Context, ours: bool) -> PathBuf {
 }
 
 fn greeting(context: &Context) -> String {
-    let model =
-        context.config.model.as_ref().map_or("no model: slash commands".to_owned(), |m| m.name.clone());
+    let model = context
+        .config
+        .model
+        .as_ref()
+        .map_or("no model: words are read by code".to_owned(), |m| m.name.clone());
     format!("OpsBot ({model}). Ask in plain words, or /help. Ctrl-C stops an answer, Ctrl-D leaves.")
 }
 

@@ -29,7 +29,7 @@ pub struct Config {
     /// The people who are known, in the file's order.
     #[serde(rename = "person")]
     pub people: Vec<Person>,
-    /// The language model; none means slash commands only.
+    /// The language model; without one plain words are read by code.
     pub model: Option<ModelConfig>,
     /// The Telegram bot; none means no Telegram.
     pub telegram: Option<TelegramConfig>,

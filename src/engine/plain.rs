@@ -51,12 +51,14 @@ impl Engine {
             open: open_wish(before),
             last: last.as_ref(),
         };
-        let offer = Offer { specs: self.registry().specs(), directory: &directory };
+        let offer = Offer { tools: self.registry().vocabulary(), directory: &directory };
         match intent::understand(&asked, offer) {
             Verdict::Run(calls) => {
                 let read: Vec<_> = calls.iter().map(commands::command_for).collect();
                 scene.sink.notice(Level::Info, format!("{why}. Read as {}", read.join(" and "))).await;
-                self.run_calls(&calls, ledger, scene).await
+                let status = self.run_calls(&calls, ledger, scene).await;
+                self.show_kept(ledger, scene).await;
+                status
             }
             Verdict::Talk(answer) => self.reply(answer, ledger, scene).await,
             Verdict::Held(answer, looks) => {
@@ -240,7 +242,7 @@ impl Engine {
                 tools.iter().map(String::as_str).chain(prompt::CORE.iter().copied()).collect();
             // Names play no part in it, so the inventory is not asked.
             let names = intent::Directory::default();
-            let offer = Offer { specs: self.registry().specs(), directory: &names };
+            let offer = Offer { tools: self.registry().vocabulary(), directory: &names };
             let more: Vec<String> =
                 intent::select(text, offer, &have).into_iter().map(str::to_owned).collect();
             self.give(more, &mut tools, conversation).await;

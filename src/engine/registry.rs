@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use super::intent::Vocabulary;
 use crate::{
     agent::{port::Tool, prompt},
     domain::ToolSpec,
@@ -12,6 +13,7 @@ pub struct Registry {
     tools: BTreeMap<&'static str, Arc<dyn Tool>>,
     specs: Arc<Vec<ToolSpec>>,
     core: Arc<Vec<ToolSpec>>,
+    vocabulary: Vocabulary,
 }
 
 impl std::fmt::Debug for Registry {
@@ -27,7 +29,9 @@ impl Registry {
         specs.extend(bodiless);
         let core = Arc::new(prompt::core(&specs));
         let tools = tools.into_iter().map(|t| (t.spec().name, t)).collect();
-        Self { tools, specs: Arc::new(specs), core }
+        let specs = Arc::new(specs);
+        let vocabulary = Vocabulary::new(specs.clone());
+        Self { tools, specs, core, vocabulary }
     }
 
     /// The tool with a body.
@@ -43,6 +47,11 @@ impl Registry {
     /// All tools.
     pub fn specs(&self) -> &[ToolSpec] {
         &self.specs
+    }
+
+    /// The words that are used for each tool.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
     }
 
     /// All tools, to be shared.

@@ -1,11 +1,10 @@
 //! Where one wish ends and the next begins.
 
 use super::{
-    rank::Ranker,
+    rank::Vocabulary,
     verbs,
     words::{Break, Role, Word},
 };
-use crate::domain::ToolSpec;
 
 /// Words that begin a new clause wherever they stand.
 const STRONG: &[&str] = &["then", "afterwards", "but", "because", "although", "while", "whereas"];
@@ -21,11 +20,11 @@ const LOOKS: &[&str] = &[
 const OWN_WISH: f64 = 3.0;
 
 /// The clauses' borders: each from its first word up to the next one's.
-pub(super) fn split(words: &[Word], ranker: &Ranker<'_>, specs: &[ToolSpec]) -> Vec<(usize, usize)> {
+pub(super) fn split(words: &[Word], tools: &Vocabulary) -> Vec<(usize, usize)> {
     let mut clauses = Vec::new();
     let mut from = 0;
     for at in 0..words.len() {
-        if at > from && parts(words, from, at, (ranker, specs)) {
+        if at > from && parts(words, from, at, tools) {
             clauses.push((from, at));
             from = at;
         }
@@ -37,7 +36,7 @@ pub(super) fn split(words: &[Word], ranker: &Ranker<'_>, specs: &[ToolSpec]) -> 
 }
 
 /// Whether a clause ends before the word `at`.
-fn parts(words: &[Word], from: usize, at: usize, (ranker, specs): (&Ranker<'_>, &[ToolSpec])) -> bool {
+fn parts(words: &[Word], from: usize, at: usize, tools: &Vocabulary) -> bool {
     let Some(word) = words.get(at) else { return false };
     let last = at.checked_sub(1).and_then(|n| words.get(n));
     let after = last.map(|w| w.after).unwrap_or_default();
@@ -64,18 +63,18 @@ fn parts(words: &[Word], from: usize, at: usize, (ranker, specs): (&Ranker<'_>, 
         return false;
     }
     let looks = leading.is_some_and(|w| w.is_any(LOOKS));
-    let acts = verbs::find(right, specs, &[]).iter().any(|v| {
+    let acts = verbs::find(right, tools.specs(), &[]).iter().any(|v| {
         leading.is_some_and(|w| v.at.iter().any(|n| right.get(*n).is_some_and(|v| std::ptr::eq(v, w))))
     });
     let pronoun_statement = after == Break::Comma
         && leading.is_some_and(|w| w.is_any(&["it", "they", "i", "we", "there", "not", "no", "never", "do"]));
-    looks || acts || pronoun_statement || differs(left, right, ranker)
+    looks || acts || pronoun_statement || differs(left, right, tools)
 }
 
 /// Whether both halves speak of a tool, each of its own.
-fn differs(left: &[Word], right: &[Word], ranker: &Ranker<'_>) -> bool {
+fn differs(left: &[Word], right: &[Word], tools: &Vocabulary) -> bool {
     let best = |half: &[Word]| {
-        let scores = ranker.scores(half);
+        let scores = tools.scores(half);
         let best = scores.into_iter().max_by(|a, b| a.points.total_cmp(&b.points));
         best.filter(|s| s.points >= OWN_WISH).map(|s| s.spec.name)
     };

@@ -1,7 +1,7 @@
 //! How words are understood, step by step, for whoever tunes phrases: `opsbot intents try`.
 
 use super::{Asked, Heard, Offer, Verdict, understand};
-use crate::engine::intent::{rank::Ranker, reading::Clause, verbs::Mood};
+use crate::engine::intent::{reading::Clause, verbs::Mood};
 
 /// How a message is understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,12 +17,11 @@ pub struct Explained {
 /// Understands the words and says how, without doing anything.
 pub fn explain(text: &str, offer: Offer<'_>) -> Explained {
     let asked = Asked { text, ..Asked::default() };
-    let ranker = Ranker::new(offer.specs);
-    let heard = Heard::new(&asked, offer, &ranker);
+    let heard = Heard::new(&asked, offer);
     let parts = heard.parts();
     let mut scores = Vec::new();
     for (n, part) in parts.iter().enumerate() {
-        for candidate in part.candidates(&ranker).into_iter().filter(|c| c.points > 0.0).take(4) {
+        for candidate in part.candidates(offer.tools).into_iter().filter(|c| c.points > 0.0).take(4) {
             let call = candidate.calls.first().map(ToString::to_string).unwrap_or_default();
             let mut missing = candidate.missing.clone();
             missing.extend(candidate.nobody.then_some("a customer"));

@@ -3,6 +3,7 @@
 
 mod clause;
 mod explain;
+mod german;
 mod lexicon;
 mod names;
 mod rank;
@@ -15,19 +16,21 @@ mod verbs;
 mod words;
 
 #[cfg(test)]
+mod later_tests;
+#[cfg(test)]
 mod table_tests;
 
 use names::{Mention, Named, Names};
-use rank::Ranker;
 use reading::{Clause, Reading};
 use target::{Last, Message};
 use verbs::Mood;
 use words::{Role, Word};
 
 pub use explain::{Explained, explain};
+pub use rank::Vocabulary;
 
 use crate::{
-    domain::{Customer, CustomerId, ParamKind, Risk, ServiceName, ToolCall, ToolSpec},
+    domain::{Customer, CustomerId, ParamKind, Risk, ServiceName, ToolCall},
     policy,
 };
 
@@ -68,7 +71,7 @@ pub struct Asked<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Offer<'a> {
     /// All tools.
-    pub specs: &'a [ToolSpec],
+    pub tools: &'a Vocabulary,
     /// All names.
     pub directory: &'a Directory,
 }
@@ -98,29 +101,27 @@ const TOO_MANY: &str =
 
 /// Says what the words mean.
 pub fn understand(asked: &Asked<'_>, offer: Offer<'_>) -> Verdict {
-    let ranker = Ranker::new(offer.specs);
-    let first = Heard::new(asked, offer, &ranker);
+    let first = Heard::new(asked, offer);
     if let Some(open) = asked.open
         && first.only_names()
     {
         // The answer to "which customer?": the open wish again, with the name.
         let both = format!("{} , {open}", asked.text.trim_end_matches(['.', '!', '?']));
         let joined = Asked { text: &both, open: None, ..*asked };
-        let verdict = Heard::new(&joined, offer, &ranker).verdict(&joined, &ranker);
+        let verdict = Heard::new(&joined, offer).verdict(&joined);
         if !matches!(verdict, Verdict::Nothing | Verdict::Talk(_)) {
             return verdict;
         }
     }
-    first.verdict(asked, &ranker)
+    first.verdict(asked)
 }
 
 /// The tools whose use the words ask for, out of those that are not in `offered` yet, nearest first.
 pub fn select<'a>(text: &str, offer: Offer<'a>, offered: &[&str]) -> Vec<&'a str> {
-    let ranker = Ranker::new(offer.specs);
-    let heard = Heard::new(&Asked { text, ..Asked::default() }, offer, &ranker);
+    let heard = Heard::new(&Asked { text, ..Asked::default() }, offer);
     let mut best: Vec<(f64, &str)> = Vec::new();
     for &(from, to) in &heard.clauses {
-        let scores = ranker.scores(heard.words.get(from..to).unwrap_or_default());
+        let scores = offer.tools.scores(heard.words.get(from..to).unwrap_or_default());
         let most = scores.iter().map(|s| s.points).fold(0.0, f64::max);
         best.extend(
             scores
@@ -177,7 +178,7 @@ struct Heard<'a> {
 }
 
 /// The person's own words of `text`, quotes taken for text, and what they pasted.
-fn read(text: &str, names: &Names<'_>) -> (Vec<Word>, Option<String>) {
+fn read(text: &str, names: &Names<'_>) -> (Vec<Word>, String) {
     let is_name = |span: &str| {
         let mut words = words::words(span);
         let found = names.find(&mut words, &|_| true);
@@ -189,22 +190,23 @@ fn read(text: &str, names: &Names<'_>) -> (Vec<Word>, Option<String>) {
     let lines = taken.lines().map(str::trim).filter(|l| !l.is_empty() && !kept.contains(l));
     let pasted = lines.collect::<Vec<_>>().join("\n");
     if own.chars().count() > LONGEST {
-        return (vec![], Some(text.to_owned()));
+        return (vec![], text.to_owned());
     }
     let mut words = words::words(&own);
     text::put_back(&mut words, &spans);
-    (words, Some(pasted).filter(|p| p.lines().count() > 1 || p.chars().count() > 40))
+    (words, pasted)
 }
 
 impl<'a> Heard<'a> {
-    fn new(asked: &Asked<'_>, offer: Offer<'a>, ranker: &Ranker<'_>) -> Self {
+    fn new(asked: &Asked<'_>, offer: Offer<'a>) -> Self {
         let names = Names::new(offer.directory);
         let (mut words, pasted) = read(asked.text, &names);
-        let mentions = names.find(&mut words, &|w| ranker.knows(w));
-        let corrected = ranker.correct(&mut words);
-        let clauses = clause::split(&words, ranker, offer.specs);
+        let mentions = names.find(&mut words, &|w| offer.tools.knows(w));
+        let corrected = offer.tools.correct(&mut words);
+        let clauses = clause::split(&words, offer.tools);
         let last = target::last_named(&names, asked.earlier);
-        let mixed = pasted.is_some();
+        let mixed = !pasted.is_empty();
+        let pasted = Some(pasted).filter(|p| p.lines().count() > 1 || p.chars().count() > 40);
         let pasted = asked.quoted.map(str::to_owned).or(pasted);
         Self { offer, words, mentions, clauses, corrected, last, pasted, mixed }
     }
@@ -258,7 +260,7 @@ impl<'a> Heard<'a> {
             .map(|((words, _), (from, _))| {
                 let corrected: Vec<usize> =
                     self.corrected.iter().filter_map(|c| c.checked_sub(*from)).collect();
-                verbs::find(words, self.offer.specs, &corrected)
+                verbs::find(words, self.offer.tools.specs(), &corrected)
             })
             .collect();
         let having = |mood: Mood| verbs.iter().map(|v| v.iter().any(|v| v.mood == mood)).collect::<Vec<_>>();
@@ -277,7 +279,7 @@ impl<'a> Heard<'a> {
             .collect()
     }
 
-    fn verdict(&self, asked: &Asked<'_>, ranker: &Ranker<'_>) -> Verdict {
+    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
         if self.words.is_empty() {
             return self.about_a_paste();
         }
@@ -285,7 +287,7 @@ impl<'a> Heard<'a> {
         self.restrain(&mut parts);
         let mut readings: Vec<Reading> = Vec::new();
         for (n, part) in parts.iter().enumerate() {
-            readings.push(part.read(ranker, (n == 0, asked.last)));
+            readings.push(part.read(self.offer.tools, (n == 0, asked.last)));
         }
         let verdict = join(readings);
         match verdict {
@@ -329,7 +331,7 @@ impl<'a> Heard<'a> {
     /// A paste and no question: what it means, where a tool can tell.
     fn about_a_paste(&self) -> Verdict {
         let Some(pasted) = &self.pasted else { return Verdict::Nothing };
-        let explains = self.offer.specs.iter().find(|s| {
+        let explains = self.offer.tools.specs().iter().find(|s| {
             let text = s.params.iter().any(|p| p.required && p.kind == ParamKind::Text && p.name == "text");
             text && s.floor == Risk::Safe
         });
@@ -373,7 +375,8 @@ fn join(readings: Vec<Reading>) -> Verdict {
             Reading::Statement | Reading::Nothing => {}
         }
     }
-    if !calls.is_empty() && !(writes && unclear) {
+    let held_back = writes && unclear;
+    if !calls.is_empty() && !held_back {
         return if calls.len() > MOST_CALLS { Verdict::Held(TOO_MANY, vec![]) } else { Verdict::Run(calls) };
     }
     calls.extend(choose);

@@ -186,7 +186,7 @@ impl<'a> Names<'a> {
             return mention(Named::Customer(vec![id]));
         }
         let known = |text: &str| {
-            self.services.iter().find(|(name, _)| name.len() == 1 && name[..] == [text.to_owned()])
+            self.services.iter().find(|(name, _)| matches!(name.as_slice(), [only] if only == text))
         };
         let other = lexicon::SERVICE_WORDS.iter().find(|(said, _)| *said == word.en);
         if let Some((_, service)) = other.and_then(|(_, short)| known(short)) {

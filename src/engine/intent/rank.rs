@@ -1,6 +1,9 @@
 //! Which tools a clause speaks of: BM25 over a document per tool, and whole phrases that people use for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     lexicon,
@@ -22,17 +25,17 @@ const WHOLE_PHRASE: f64 = 1.1;
 const GAPS: usize = 2;
 const GAP: f64 = 0.85;
 
-/// The documents of all tools.
+/// The tools, and the words that are used for each; made once.
 #[derive(Debug)]
-pub(super) struct Ranker<'a> {
-    documents: Vec<Document<'a>>,
+pub struct Vocabulary {
+    specs: Arc<Vec<ToolSpec>>,
+    documents: Vec<Document>,
     spread: BTreeMap<String, usize>,
     mean: f64,
 }
 
 #[derive(Debug)]
-struct Document<'a> {
-    spec: &'a ToolSpec,
+struct Document {
     terms: BTreeMap<String, f64>,
     length: f64,
     phrases: Vec<Vec<String>>,
@@ -45,27 +48,33 @@ pub(super) struct Score<'a> {
     pub(super) points: f64,
 }
 
-impl<'a> Ranker<'a> {
-    pub(super) fn new(specs: &'a [ToolSpec]) -> Self {
+impl Vocabulary {
+    /// The words of these tools.
+    pub fn new(specs: Arc<Vec<ToolSpec>>) -> Self {
         let documents: Vec<_> = specs.iter().map(Document::new).collect();
         let mut spread = BTreeMap::new();
         for term in documents.iter().flat_map(|d| d.terms.keys()) {
             *spread.entry(term.clone()).or_default() += 1;
         }
         let mean = documents.iter().map(|d| d.length).sum::<f64>() / documents.len().max(1) as f64;
-        Self { documents, spread, mean }
+        Self { specs, documents, spread, mean }
+    }
+
+    /// The tools.
+    pub fn specs(&self) -> &[ToolSpec] {
+        &self.specs
     }
 
     /// Every tool with its points for these words, in the order of the registry.
-    pub(super) fn scores(&self, words: &[Word]) -> Vec<Score<'a>> {
+    pub(super) fn scores(&self, words: &[Word]) -> Vec<Score<'_>> {
         let terms: BTreeSet<String> = terms(words).collect();
         let said = skeleton(words);
-        let score = |d: &Document<'a>| {
+        let score = |(spec, d)| {
             let by_words: f64 = terms.iter().map(|t| self.weight(d, t)).sum();
             let by_phrase = d.phrases.iter().map(|p| whole(p, &said)).fold(0.0, f64::max);
-            Score { spec: d.spec, points: by_words + by_phrase }
+            Score { spec, points: by_words + by_phrase }
         };
-        self.documents.iter().map(score).collect()
+        self.specs.iter().zip(&self.documents).map(score).collect()
     }
 
     /// Whether any tool uses the word.
@@ -75,8 +84,8 @@ impl<'a> Ranker<'a> {
 
     /// Whether `spec` uses the word, in phrases or anywhere.
     pub(super) fn uses(&self, spec: &ToolSpec, word: &Word) -> bool {
-        let document = self.documents.iter().find(|d| d.spec.name == spec.name);
-        document.is_some_and(|d| {
+        let at = self.specs.iter().position(|s| s.name == spec.name);
+        at.and_then(|n| self.documents.get(n)).is_some_and(|d| {
             word.stems.iter().all(|s| {
                 d.terms.contains_key(s)
                     || d.phrases.iter().any(|p| p.contains(s))
@@ -119,7 +128,7 @@ impl<'a> Ranker<'a> {
         corrected
     }
 
-    fn weight(&self, document: &Document<'_>, term: &str) -> f64 {
+    fn weight(&self, document: &Document, term: &str) -> f64 {
         let Some(tf) = document.terms.get(term) else { return 0.0 };
         let spread = self.spread.get(term).copied().unwrap_or(1) as f64;
         let all = self.documents.len() as f64;
@@ -129,8 +138,8 @@ impl<'a> Ranker<'a> {
     }
 }
 
-impl<'a> Document<'a> {
-    fn new(spec: &'a ToolSpec) -> Self {
+impl Document {
+    fn new(spec: &ToolSpec) -> Self {
         let mut terms: BTreeMap<String, f64> = BTreeMap::new();
         let mut add = |text: &str, weight: f64| {
             // A field says a word once, however often it comes.
@@ -153,7 +162,7 @@ impl<'a> Document<'a> {
         let length = terms.values().sum();
         let phrases =
             spec.phrases.iter().map(|p| skeleton(&words::words(p))).filter(|p| p.len() > 1).collect();
-        Self { spec, terms, length, phrases }
+        Self { terms, length, phrases }
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     lexicon,
-    rank::{Ranker, Score},
+    rank::{Score, Vocabulary},
     talk,
     target::{Source, Target},
     text,
@@ -91,9 +91,9 @@ impl<'a> Clause<'a> {
     }
 
     /// Every tool with its points here, best first.
-    pub(super) fn candidates(&self, ranker: &Ranker<'a>) -> Vec<Candidate<'a>> {
+    pub(super) fn candidates(&self, tools: &'a Vocabulary) -> Vec<Candidate<'a>> {
         let asked = |spec: &ToolSpec| self.verbs.iter().find(|v| v.group == verbs::group(spec));
-        let mut all: Vec<_> = ranker
+        let mut all: Vec<_> = tools
             .scores(&self.words)
             .into_iter()
             .filter(|s| {
@@ -216,14 +216,14 @@ impl<'a> Clause<'a> {
     }
 
     /// What the clause comes to.
-    pub(super) fn read(&self, ranker: &Ranker<'a>, (first, last): (bool, Option<&ToolCall>)) -> Reading {
+    pub(super) fn read(&self, tools: &'a Vocabulary, (first, last): (bool, Option<&ToolCall>)) -> Reading {
         if let Some(answer) = talk::answer(&self.words) {
             return Reading::Talk(answer);
         }
-        let candidates = self.candidates(ranker);
+        let candidates = self.candidates(tools);
         let reads: Vec<_> =
             candidates.iter().filter(|c| !c.spec.is_write() || c.spec.floor == Risk::Blocked).collect();
-        if let Some(reading) = self.write(ranker, &candidates) {
+        if let Some(reading) = self.write(tools, &candidates) {
             return reading;
         }
         let plain: Vec<&str> =
@@ -244,14 +244,14 @@ impl<'a> Clause<'a> {
         if !first && self.tells() {
             return Reading::Statement;
         }
-        self.look(ranker, &candidates, &reads, last)
+        self.look(tools, &candidates, &reads, last)
     }
 
     /// A change that was asked for, when one was.
-    fn write(&self, ranker: &Ranker<'a>, candidates: &[Candidate<'a>]) -> Option<Reading> {
+    fn write(&self, tools: &'a Vocabulary, candidates: &[Candidate<'a>]) -> Option<Reading> {
         let asked = self.verbs.iter().filter(|v| v.mood == Mood::Asked);
         let fits = |c: &&Candidate<'a>, verb: &Verb| {
-            let uses = |w: &Word| ranker.uses(c.spec, w);
+            let uses = |w: &Word| tools.uses(c.spec, w);
             c.spec.is_write()
                 && c.spec.floor != Risk::Blocked
                 && verbs::group(c.spec) == verb.group
@@ -279,9 +279,14 @@ impl<'a> Clause<'a> {
         if verbs::group(best.spec) == "stop" && !target.service_named && target.source != Source::Named {
             return Some(Reading::Nothing);
         }
+        // "Flush the db of 19" does not mean the cache.
+        let chosen = |service: &str| best.calls.iter().any(|c| c.args.0.values().any(|v| v == service));
+        let takes_service = best.spec.params.iter().any(|p| p.kind == ParamKind::Service);
+        let stray =
+            target.service_named && !takes_service && !target.services.iter().all(|s| chosen(s.as_str()));
         let vague =
             target.source == Source::Implied && !target.service_named && !target.whole && takes_customer;
-        let sure = target.exact && !vague;
+        let sure = target.exact && !vague && !stray;
         Some(if sure {
             Reading::Calls(best.calls.clone(), true)
         } else {
@@ -309,13 +314,13 @@ impl<'a> Clause<'a> {
     /// A look that was asked for, or what comes near one.
     fn look(
         &self,
-        ranker: &Ranker<'a>,
+        tools: &'a Vocabulary,
         candidates: &[Candidate<'a>],
         reads: &[&Candidate<'a>],
         last: Option<&ToolCall>,
     ) -> Reading {
         let target = &self.target;
-        let (known, unknown) = self.telling(ranker);
+        let (known, unknown) = self.telling(tools);
         if known + unknown == 0 && !reads.first().is_some_and(|r| r.points >= ENOUGH) {
             return self.nothing_but_a_name(reads, last);
         }
@@ -389,14 +394,14 @@ impl<'a> Clause<'a> {
     }
 
     /// How many telling words some tool uses, and how many none does.
-    fn telling(&self, ranker: &Ranker<'_>) -> (usize, usize) {
+    fn telling(&self, tools: &'a Vocabulary) -> (usize, usize) {
         let telling = self.words.iter().filter(|w| {
             w.role == Role::Plain
                 && ![lexicon::STOP, lexicon::FILLER, lexicon::QUESTION]
                     .iter()
                     .any(|l| l.contains(&w.en.as_str()))
         });
-        let (known, unknown): (Vec<_>, Vec<_>) = telling.partition(|w| ranker.knows(w));
+        let (known, unknown): (Vec<_>, Vec<_>) = telling.partition(|w| tools.knows(w));
         (known.len(), unknown.len())
     }
 

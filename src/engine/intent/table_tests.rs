@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use super::*;
 use crate::{
     app, config,
-    domain::{Param, Risk},
+    domain::{Param, Risk, ToolSpec},
 };
 
 fn spec(
@@ -24,16 +24,24 @@ fn param(name: &'static str, kind: ParamKind, required: bool) -> Param {
     Param { name, kind, required, help: "" }
 }
 
-/// The tools of this build, and those that other builds have.
-fn specs() -> Vec<ToolSpec> {
-    let env = config::Env::new([("HOME", "/home/anna")]);
-    let config = config::parse(Path::new("config.toml"), "", &env).unwrap();
-    let mut specs = app::backends(&config, None).unwrap().registry.specs().to_vec();
-    let customer = |required| param("customer_id", ParamKind::Customer, required);
-    let service = || param("service", ParamKind::Service, false);
-    let text = |name, required| param(name, ParamKind::Text, required);
-    let span = |name| param(name, ParamKind::Duration, false);
-    let further = [
+fn customer(required: bool) -> Param {
+    param("customer_id", ParamKind::Customer, required)
+}
+
+fn service() -> Param {
+    param("service", ParamKind::Service, false)
+}
+
+fn text(name: &'static str, required: bool) -> Param {
+    param(name, ParamKind::Text, required)
+}
+
+fn span(name: &'static str) -> Param {
+    param(name, ParamKind::Duration, false)
+}
+
+fn further_looks() -> Vec<ToolSpec> {
+    vec![
         spec(
             "search_logs",
             "Search the logs of a customer for a pattern.",
@@ -78,6 +86,11 @@ fn specs() -> Vec<ToolSpec> {
             vec![customer(true), service()],
             &["newer image", "image updates", "is it up to date", "outdated images", "new version"],
         ),
+    ]
+}
+
+fn further_changes() -> Vec<ToolSpec> {
+    vec![
         spec(
             "start_container",
             "Start a stopped service. The person is asked.",
@@ -118,7 +131,15 @@ fn specs() -> Vec<ToolSpec> {
             vec![text("name", true), customer(false)],
             &["run the playbook", "execute the playbook", "start the playbook"],
         ),
-    ];
+    ]
+}
+
+/// The tools of this build, and those that other builds have.
+pub(super) fn specs() -> Vec<ToolSpec> {
+    let env = config::Env::new([("HOME", "/home/anna")]);
+    let config = config::parse(Path::new("config.toml"), "", &env).unwrap();
+    let mut specs = app::backends(&config, None).unwrap().registry.specs().to_vec();
+    let further = [further_looks(), further_changes()].concat();
     for spec in further {
         if !specs.iter().any(|s| s.name == spec.name) {
             specs.push(spec);
@@ -127,7 +148,7 @@ fn specs() -> Vec<ToolSpec> {
     specs
 }
 
-fn directory() -> Directory {
+pub(super) fn directory() -> Directory {
     let customer = |id: &str, name: &str, aliases: &[&str], domain: &str| Customer {
         id: id.into(),
         name: Some(name.into()),
@@ -148,14 +169,14 @@ fn directory() -> Directory {
 }
 
 /// What is said, earlier messages before a `|`; what comes of it.
-fn outcome(said: &str, specs: &[ToolSpec]) -> String {
+fn outcome(said: &str, tools: &Vocabulary) -> String {
     let mut parts: Vec<String> = said.split(" | ").map(str::to_owned).collect();
     let text = parts.pop().unwrap();
     let asked = Asked { text: &text, earlier: &parts, ..Asked::default() };
-    shown(&understand(&asked, Offer { specs, directory: &directory() }))
+    shown(&understand(&asked, Offer { tools, directory: &directory() }))
 }
 
-fn shown(verdict: &Verdict) -> String {
+pub(super) fn shown(verdict: &Verdict) -> String {
     let list = |calls: &[ToolCall]| calls.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ");
     match verdict {
         Verdict::Run(calls) => list(calls),
@@ -168,11 +189,11 @@ fn shown(verdict: &Verdict) -> String {
 }
 
 /// `want` is the outcome; `?` any question back, `!` anything but a change, `?x` a choice that holds x.
-fn check(table: &[(&str, &str)]) {
+pub(super) fn check(table: &[(&str, &str)]) {
     let mut wrong = Vec::new();
-    let specs = specs();
+    let tools = Vocabulary::new(std::sync::Arc::new(specs()));
     for (said, want) in table {
-        let got = outcome(said, &specs);
+        let got = outcome(said, &tools);
         let asks = got.starts_with("? ") || got.starts_with("whose");
         let changes = !asks
             && ["restart_", "start_", "stop_", "clear_", "run_playbook"].iter().any(|t| got.contains(t));
@@ -434,6 +455,9 @@ fn changes_that_are_not_asked_for() {
         ("restart the website of 19", "?restart_container(customer_id=19, service=web)"),
         ("restart web of harbour", "?restart_container(customer_id=23, service=web)"),
         ("restart web of 99", "restart_container(customer_id=99, service=web)"),
+        ("flush the db of 19", "?clear_cache(customer_id=19)"),
+        ("clear the alerts of 19", "!"),
+        ("stop the nightly backup of 19", "!"),
         ("how is 19? | restart web of hansen", "!"),
     ]);
 }
@@ -493,156 +517,4 @@ fn unclear_and_talk() {
         ("what is the database password of 19?", "read_credentials(customer_id=19)"),
         ("give customer 7 a discount", "modify_billing(customer_id=7)"),
     ]);
-}
-
-/// Written when the tables above held, before anything was looked up for these.
-#[test]
-fn sentences_that_came_later() {
-    check(&[
-        ("How is customer 19 doing?", "check_up(customer_id=19)"),
-        ("Give me the health score for Alpenblick Hotel", "get_health_score(customer_id=7)"),
-        ("What's the CPU and memory usage of customer 7?", "get_metrics(customer_id=7)"),
-        ("Which alerts are active?", "list_active_alerts()"),
-        (
-            "What is the status of redis for customer 12?",
-            "get_container_status(customer_id=12, service=redis)",
-        ),
-        ("Can you check on customer 16?", "check_up(customer_id=16)"),
-        ("Restart the web container of Nordwind Bakery.", "restart_container(customer_id=19, service=web)"),
-        ("Restart the whole stack of customer 12", "restart_container(customer_id=12)"),
-        ("Is everything fine with Kranich Books?", "check_up(customer_id=12)"),
-        ("tell me about customer 7's health", "get_health_score(customer_id=7)"),
-        (
-            "I need the logs from the db container of customer 12",
-            "get_recent_logs(customer_id=12, service=db)",
-        ),
-        ("Something is off with the bakery's shop, can you look?", "check_up(customer_id=19)"),
-        ("Users report 502s on nordwind.example, what's going on?", "check_up(customer_id=19)"),
-        ("please look into customer 16", "check_up(customer_id=16)"),
-        ("pull the logs for 7", "get_recent_logs(customer_id=7)"),
-        ("show CPU graph for 19 over the last 6 hours", "get_metrics(customer_id=19, window=6h)"),
-        (
-            "what's the memory consumption of customer 12 in the last hour",
-            "get_metrics(customer_id=12, window=1h)",
-        ),
-        ("is anything on fire?", "list_active_alerts()"),
-        ("stop redis of customer 16", "stop_container(customer_id=16, service=redis)"),
-        ("start the db of customer 16 again", "start_container(customer_id=16, service=db)"),
-        ("clear varnish for customer 19", "clear_cache(customer_id=19, kind=varnish)"),
-        ("flush the cache of nordwind bakery", "clear_cache(customer_id=19)"),
-        ("Are newer images available for customer 7?", "image_updates(customer_id=7)"),
-        ("How much disk space is left?", "get_disk_usage()"),
-        ("customer 12's web container needs a restart", "?restart_container(customer_id=12, service=web)"),
-        (
-            "restart web for customer 19 and then show me its logs",
-            "restart_container(customer_id=19, service=web) + get_recent_logs(customer_id=19, service=web)",
-        ),
-        (
-            "show me the logs of web for 19, then restart it",
-            "get_recent_logs(customer_id=19, service=web) + restart_container(customer_id=19, service=web)",
-        ),
-        ("Check customer 7 and customer 19", "check_up(customer_id=7) + check_up(customer_id=19)"),
-        (
-            "Compare the health of 7 and 12",
-            "get_health_score(customer_id=7) + get_health_score(customer_id=12)",
-        ),
-        ("don't touch customer 19", "held"),
-        ("no restart please", "held"),
-        ("we restarted web of 19 an hour ago, is it ok now?", "check_up(customer_id=19)"),
-        ("nobody should restart web of 19", "!"),
-        ("you may restart web of 19 if I say so", "!"),
-        ("tell anna to restart web of 19", "!"),
-        ("explain how to restart web of 19", "!"),
-        ("remind me to restart web of 19", "!"),
-        ("is web of 19 restarting?", "!"),
-        ("has the cache of 19 been cleared?", "!"),
-        ("the restart of web of 19 is done", "!"),
-        ("restart of web of 19 at 3 am", "!"),
-        ("pretend to restart web of 19", "!"),
-        ("simulate a restart of web of 19", "!"),
-        ("undo the restart of web of 19", "!"),
-        ("restart the web of 19 only after asking ben", "!"),
-        ("what did you restart on 19?", "!"),
-        ("are you going to restart web of 19?", "!"),
-        ("list everything you could restart on 19", "!"),
-        ("web of 19 restarts all the time", "!"),
-        ("please do nothing to web of 19", "!"),
-        ("hotel", "check_up(customer_id=7)"),
-        ("how many customers do we host?", "list_customers()"),
-        ("good evening opsbot", "talk"),
-        ("ok cool", "talk"),
-        ("who are you?", "talk"),
-    ]);
-}
-
-#[test]
-fn what_was_said_before_completes_what_is_said_now() {
-    let (specs, directory) = (specs(), directory());
-    let offer = Offer { specs: &specs, directory: &directory };
-    let logs = ToolCall {
-        tool: "get_recent_logs".into(),
-        args: crate::domain::Args(serde_json::json!({"customer_id": "19"}).as_object().unwrap().clone()),
-    };
-    let earlier = ["show the logs of 19".to_owned()];
-    let table = [
-        (None, Some(&logs), "and 7?", "get_recent_logs(customer_id=7)"),
-        (None, Some(&logs), "what about kranich?", "get_recent_logs(customer_id=12)"),
-        (None, Some(&logs), "and the db?", "get_recent_logs(customer_id=19, service=db)"),
-        (Some("show me the logs"), None, "19", "get_recent_logs(customer_id=19)"),
-        (Some("restart web"), None, "of customer 7", "restart_container(customer_id=7, service=web)"),
-        (Some("should I restart web?"), None, "7", "held"),
-        (Some("don't restart web"), None, "7", "held"),
-        (Some("show me the logs"), None, "check 7", "check_up(customer_id=7)"),
-    ];
-    for (open, last, text, want) in table {
-        let asked = Asked { text, earlier: &earlier, open, last, quoted: None };
-        assert_eq!(shown(&understand(&asked, offer)), want, "{text} after {open:?} and {last:?}");
-    }
-}
-
-#[test]
-fn words_select_tools_and_are_kept_without_names() {
-    let (specs, directory) = (specs(), directory());
-    let offer = Offer { specs: &specs, directory: &directory };
-    let core: Vec<_> = crate::agent::prompt::CORE.to_vec();
-    let table: [(&str, &[&str]); 5] = [
-        ("how is customer 19?", &[]),
-        ("restart web of 19", &[]),
-        ("clear the cache of 19", &["clear_cache"]),
-        (
-            "which playbooks are there, and is there free space on the disk?",
-            &["list_playbooks", "get_disk_usage"],
-        ),
-        ("> clear the cache\nwhat is this?", &[]),
-    ];
-    for (text, want) in table {
-        let got = select(text, offer, &core);
-        assert!(want.iter().all(|w| got.contains(w)) && got.len() <= want.len() + 1, "{text}: {got:?}");
-        assert!(!want.is_empty() || got.is_empty(), "{text}: {got:?}");
-    }
-    let table = [
-        ("Make Nordwind Bakery's web happy again", "make <customer> <service> happy again"),
-        ("do 17 things with \"my secret words here\"", "do <number> things with <text>"),
-        ("> quoted words\nfrobnicate #19", "frobnicate <customer>"),
-    ];
-    for (text, want) in table {
-        assert_eq!(normalised(text, &directory), want);
-    }
-}
-
-proptest::proptest! {
-    /// Whatever is typed, nothing panics, and a change runs only with its verb in the person's own words.
-    #[test]
-    fn no_words_lead_to_a_change_without_its_verb(words in proptest::collection::vec(proptest::sample::select(
-        vec!["web", "19", "nordwind", "the", "of", "cache", "please", "show", "logs", "and", "its", "it", "now", "db",
-            "container", "\"", ",", "?", "\n", "not", "#7", "customer", "everything", "reboots", "it's", "’", "99", "ü"]), 0..12)) {
-        static SPECS: std::sync::LazyLock<Vec<ToolSpec>> = std::sync::LazyLock::new(specs);
-        let text = words.join(" ");
-        let directory = directory();
-        let verdict = understand(&Asked { text: &text, ..Asked::default() }, Offer { specs: &SPECS, directory: &directory });
-        if let Verdict::Run(calls) = verdict {
-            let writes = calls.iter().any(|c| SPECS.iter().any(|s| s.name == c.tool && s.is_write() && s.floor != Risk::Blocked));
-            proptest::prop_assert!(!writes, "{text:?}");
-        }
-    }
 }

@@ -239,10 +239,7 @@ pub(super) fn explained(words: &mut [Word], from: usize, to: usize) -> Option<St
         begin += 1;
     }
     let end = (begin..to).find(|n| is(words, *n, &["mean", "means"])).unwrap_or(to);
-    (begin < end).then(|| {
-        let text = take(words, begin, end);
-        text
-    })
+    (begin < end).then(|| take(words, begin, end))
 }
 
 /// The name of a playbook: beside that word, or the one word with a hyphen.

@@ -1,6 +1,14 @@
 //! A message as words: folded, translated where a common German word stands, stemmed, with the breaks between them.
 
-use super::lexicon;
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use super::{german, lexicon};
+
+type Translations = LazyLock<BTreeMap<&'static str, &'static str>>;
+
+static ONLY_GERMAN: Translations = LazyLock::new(|| german::GERMAN.iter().copied().collect());
+static ALSO_GERMAN: Translations = LazyLock::new(|| german::GERMAN_BESIDE_OTHERS.iter().copied().collect());
+static SYNONYMS: Translations = LazyLock::new(|| lexicon::SYNONYMS.iter().copied().collect());
 
 /// What follows a word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,14 +169,12 @@ fn dash(lead: &str) -> Break {
 
 /// Puts the English word to common German ones. Words that both languages have count as German only beside others.
 fn translate(words: &mut [Word]) {
-    let find = |list: &[(&str, &'static str)], word: &Word| {
-        list.iter().find(|(german, _)| *german == word.folded).map(|(_, english)| *english)
-    };
-    let german = words.iter().any(|w| find(lexicon::GERMAN, w).is_some());
+    let of = |list: &BTreeMap<&str, &'static str>, word: &Word| list.get(word.folded.as_str()).copied();
+    let in_german = words.iter().any(|w| of(&ONLY_GERMAN, w).is_some());
     for word in words {
-        let found = find(lexicon::GERMAN, word)
-            .or_else(|| if german { find(lexicon::GERMAN_BESIDE_OTHERS, word) } else { None })
-            .or_else(|| find(lexicon::SYNONYMS, word));
+        let found = of(&ONLY_GERMAN, word)
+            .or_else(|| if in_german { of(&ALSO_GERMAN, word) } else { None })
+            .or_else(|| of(&SYNONYMS, word));
         if let Some(english) = found {
             word.en = english.to_owned();
         }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use opsbot::{
     agent::port::{CallMode, RunContext, Tool},
     domain::{
-        Block, Outcome, Param, ParamKind, PlanStep, ResolvedCall, Risk, Target, ToolCall, ToolError,
-        ToolOutput, ToolSpec, TurnStatus,
+        Block, CustomerId, Outcome, Param, ParamKind, PlanStep, ResolvedCall, Risk, Target, ToolCall,
+        ToolError, ToolOutput, ToolSpec, TurnStatus,
     },
     policy::Permit,
 };
@@ -40,7 +40,7 @@ impl Tool for Further {
     }
 
     async fn resolve(&self, call: &ToolCall) -> Result<ResolvedCall, ToolError> {
-        let customer = call.args.text("customer_id").map(Into::into);
+        let customer = call.args.text("customer_id").map(CustomerId::new);
         let step = PlanStep { text: format!("{} it", self.0.name), container: None };
         let plan = if self.0.is_write() { vec![step] } else { vec![] };
         Ok(ResolvedCall { call: call.clone(), target: Target { customer, ..Target::default() }, plan })

@@ -170,7 +170,12 @@ fn spec(name: &'static str, params: Vec<Param>, floor: Risk, untrusted: bool) ->
         params,
         floor,
         default: floor,
-        phrases: &[],
+        phrases: match name {
+            "check_up" => &["what is wrong", "how is it"],
+            "get_recent_logs" => &["show logs", "recent logs"],
+            "get_health_score" => &["how healthy is it"],
+            _ => &[],
+        },
         untrusted,
         timeout,
     }
