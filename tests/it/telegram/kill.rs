@@ -317,7 +317,9 @@ impl Lane {
         State::of(&self.house).await.complete(said, edits).await;
         let mut plain: BTreeMap<(i64, Option<i32>, String), Vec<i32>> = BTreeMap::new();
         let works = |m: &Shown| m.keyboard.iter().flatten().any(|b| b.label == STOP);
-        for message in self.bots(|m| m.at >= since && !m.text.contains(STUB) && !works(m)) {
+        // Cards are counted by their approvals.
+        let counts = |m: &Shown| m.at >= since && !m.text.contains(STUB) && !m.text.contains("\nApproval: ");
+        for message in self.bots(|m| counts(m) && !works(m)) {
             if is_marked(&message) {
                 self.tally.marked += 1;
             } else {
