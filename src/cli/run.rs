@@ -17,7 +17,7 @@ use crate::{
     runtime::{
         Policy, Supervisor,
         notify::{Notifier, watchdog_interval},
-        signal::Signals,
+        signal::{Hangups, Signals},
     },
 };
 
@@ -31,6 +31,7 @@ type Board = Arc<Mutex<Health>>;
 
 pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     let mut signals = Signals::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
+    let hangups = Hangups::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
     let app = app::open(&context.config, &context.source.path, &context.env).await?;
     let notifier = Notifier::from_env();
     let mut tasks = Supervisor::new();
@@ -41,6 +42,7 @@ pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     for channel in channels.clone() {
         tasks.spawn(channel.name, RETRY, move |stop| (channel.run)(stop));
     }
+    reload(&mut tasks, &app, hangups);
     sweep(&mut tasks, app.engine.clone(), (board, channels), notifier_beat(&notifier));
     keep_warm(&mut tasks, &app.engine);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %context.source.path.display(), socket = %reach::socket(&context).display(), "opsbot runs");
@@ -79,6 +81,33 @@ fn listen(tasks: &mut Supervisor, app: &App, path: &Path) -> Result<(), Failure>
         }
     });
     Ok(())
+}
+
+/// Reads the configuration again at each SIGHUP and at each request, one after the other.
+fn reload(tasks: &mut Supervisor, app: &App, hangups: Hangups) {
+    let (engine, reloader) = (app.engine.clone(), app.reloader.clone());
+    let hangups = Arc::new(tokio::sync::Mutex::new(hangups));
+    tasks.spawn("reload", RETRY, move |stop| {
+        let (engine, reloader, hangups) = (engine.clone(), reloader.clone(), hangups.clone());
+        async move {
+            let mut requests = engine.reload_requests();
+            let mut hangups = hangups.lock().await;
+            loop {
+                tokio::select! {
+                    () = hangups.recv() => {
+                        tracing::info!("asked to reload by SIGHUP");
+                        reloader.reload(None).await.ok();
+                    }
+                    Some(request) = requests.recv() => {
+                        let outcome = reloader.reload(Some(&request.by)).await;
+                        // Who asked may have left.
+                        request.done.send(outcome).ok();
+                    }
+                    () = stop.cancelled() => return Ok(()),
+                }
+            }
+        }
+    });
 }
 
 async fn serve_http(tasks: &mut Supervisor, app: &App, config: &Config, board: Board) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! What `config.toml` says, checked: everything that the rooms are built from, with no secret in sight.
 
 mod check;
+mod diff;
 mod errors;
 #[cfg(test)]
 mod example;
@@ -16,9 +17,10 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::{Customer, HostName, PersonName, Role};
 
+pub use diff::changes;
 pub use errors::{ConfigErrors, Problem};
 pub use secret::{HIDDEN, Secret};
-pub use source::{Env, Source, load, parse};
+pub use source::{Env, Source, load, parse, state_dir};
 pub use telegram::{TelegramConfig, TelegramLimits, TelegramRetry, TelegramTheme, WebhookConfig, WebhookTls};
 
 /// The whole configuration, as it holds from start to end.

@@ -31,6 +31,8 @@ pub enum Command {
     Version,
     /// Who is known on chat platforms.
     Pair(Pair),
+    /// Read the configuration again.
+    Reload,
 }
 
 /// What `/pair` asks for.
@@ -70,6 +72,7 @@ const STEERING: &[(&str, &str)] = &[
     ("/status", "how OpsBot itself is"),
     ("/whoami", "who OpsBot takes you for"),
     ("/pair [list | accept CODE NAME [role] | revoke NAME]", "who is known on chat platforms (admins)"),
+    ("/reload", "read config.toml again (admins)"),
     ("/version", "which build this is"),
 ];
 
@@ -103,6 +106,7 @@ pub fn parse(text: &str, specs: &[ToolSpec]) -> Option<Result<Command, String>> 
         "status" => Ok(Command::Status),
         "whoami" => Ok(Command::WhoAmI),
         "version" => Ok(Command::Version),
+        "reload" => Ok(Command::Reload),
         "pair" => pair(rest).map(Command::Pair),
         name => match tool(name, specs) {
             Some(spec) => arguments(spec, rest).map(Command::Tool),

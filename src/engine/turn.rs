@@ -373,7 +373,7 @@ impl Engine {
 
     /// A turn in which the model reads the outcome of a write and goes on from there; silent without a model.
     pub(super) async fn follow_up(&self, conversation: &ConversationKey, actor: &Actor, sink: &Sink) {
-        if self.brain().is_none() || self.0.tasks.is_closed() {
+        if self.current().brain().is_none() || self.0.tasks.is_closed() {
             return;
         }
         let Some(mut place) = self.0.sessions.enter(conversation, self.0.parts.bounds.queue) else { return };
@@ -384,7 +384,8 @@ impl Engine {
             () = running.cancel.cancelled() => return,
             guard = place.wait() => guard,
         };
-        self.take_turn(None, None, (conversation, actor), sink, &running).await;
+        let actor = Actor { role: actor.role.min(self.people().role_now(actor)), ..actor.clone() };
+        self.current().take_turn(None, None, (conversation, &actor), sink, &running).await;
         drop(guard);
     }
 
