@@ -276,45 +276,51 @@ fn counters() -> Counters {
         ("opsbot_tool_seconds", "How long Safe tool calls took."),
         ("opsbot_refusals_total", "Calls that policy refused."),
         ("opsbot_approvals_total", "Approval cards by what became of them."),
-        ("opsbot_model_seconds", "How long the model took to answer."),
+        ("opsbot_model_seconds", "How long the model took to answer, the line before it left out."),
+        ("opsbot_model_failovers_total", "Questions that another host was asked after this one failed."),
+        ("opsbot_model_host_up", "Whether a model host answered last; 1 or 0."),
+        ("opsbot_model_line", "Questions that a model host works on or that wait for it."),
     ] {
         counters.describe(name, help);
     }
     counters
 }
 
-/// The model's client as the configuration wants it.
+/// The model over its hosts as the configuration wants it.
 ///
 /// # Errors
 /// A malformed URL, token or `keep_alive`.
 pub fn brain(config: &ModelConfig) -> Result<Brain, Failure> {
-    let dialect = match config.dialect {
-        Dialect::Ollama => llm::Dialect::Ollama,
-        Dialect::Openai => llm::Dialect::OpenAi,
-    };
     let num_ctx = u32::try_from(config.num_ctx).unwrap_or(CONSOLE_CONTEXT);
     let max_tokens = u32::try_from(config.max_tokens).unwrap_or(1024).min(num_ctx / 2);
-    let settings = llm::Settings {
-        num_ctx,
-        max_tokens,
-        keep_alive: config.keep_alive.clone(),
-        think: config.think,
-        temperature: config.temperature as f32,
-        constrained: match config.mode {
-            CallStyle::Auto => llm::Constrained::Auto,
-            CallStyle::Native => llm::Constrained::Never,
-            CallStyle::Constrained => llm::Constrained::Always,
-        },
-        token: config.token.as_ref().map(|t| llm::Token::new(t.expose())),
-        first_token: config.first_token,
-        load_timeout: config.load_timeout,
-        idle: config.idle,
-        ..llm::Settings::new(dialect, &config.url, &config.name)
-    };
+    let hosts = config.all_hosts().into_iter().map(|host| {
+        let dialect = match host.dialect {
+            Dialect::Ollama => llm::Dialect::Ollama,
+            Dialect::Openai => llm::Dialect::OpenAi,
+        };
+        let settings = llm::Settings {
+            num_ctx,
+            max_tokens,
+            keep_alive: config.keep_alive.clone(),
+            think: config.think,
+            temperature: config.temperature as f32,
+            constrained: match config.mode {
+                CallStyle::Auto => llm::Constrained::Auto,
+                CallStyle::Native => llm::Constrained::Never,
+                CallStyle::Constrained => llm::Constrained::Always,
+            },
+            token: host.token.as_ref().map(|t| llm::Token::new(t.expose())),
+            first_token: config.first_token,
+            load_timeout: config.load_timeout,
+            idle: config.idle,
+            ..llm::Settings::new(dialect, &host.url, &config.name)
+        };
+        llm::HostSettings { name: host.name, settings, parallel: host.parallel }
+    });
     let mode = match config.mode {
         CallStyle::Constrained => CallMode::Constrained,
         CallStyle::Auto | CallStyle::Native => CallMode::Native,
     };
-    let model = llm::connect(settings).map_err(|e| Failure::config(format!("model: {e}")))?;
+    let model = llm::fleet(hosts.collect()).map_err(|e| Failure::config(format!("model: {e}")))?;
     Ok(Brain { model, mode, num_ctx, max_tokens })
 }

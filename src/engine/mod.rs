@@ -7,8 +7,10 @@ pub mod registry;
 pub mod session;
 
 mod approvals;
+mod ask;
 mod audit;
 mod gate;
+mod model;
 mod pairing;
 mod present;
 mod reload;
@@ -125,6 +127,7 @@ struct Inner {
     waiting: Arc<Mutex<BTreeMap<i64, Inbound>>>,
     changes: watch::Sender<u64>,
     desk: Arc<reload::Desk>,
+    pulling: Arc<model::Pulling>,
 }
 
 /// The engine; clones share everything. A value sees one generation of the parts for its life, so that nothing changes
@@ -150,6 +153,7 @@ impl Engine {
             waiting: Arc::default(),
             changes: watch::Sender::new(0),
             desk: Arc::default(),
+            pulling: Arc::default(),
         })
     }
 
