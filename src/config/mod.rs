@@ -1,9 +1,11 @@
 //! What `config.toml` says, checked: everything that the rooms are built from, with no secret in sight.
 
 mod check;
+mod diff;
 mod errors;
 #[cfg(test)]
 mod example;
+mod model;
 mod people;
 mod reader;
 mod secret;
@@ -16,9 +18,11 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::{Customer, HostName, PersonName, Role};
 
+pub use diff::changes;
 pub use errors::{ConfigErrors, Problem};
+pub use model::ModelHost;
 pub use secret::{HIDDEN, Secret};
-pub use source::{Env, Source, load, parse};
+pub use source::{Env, Source, load, parse, state_dir};
 pub use telegram::{TelegramConfig, TelegramLimits, TelegramRetry, TelegramTheme, WebhookConfig, WebhookTls};
 
 /// The whole configuration, as it holds from start to end.
@@ -128,6 +132,11 @@ pub struct ModelConfig {
     pub temperature: f64,
     /// The server's bearer token.
     pub token: Option<Secret>,
+    /// How many questions the server is asked at once; the others wait in line.
+    pub parallel: usize,
+    /// Further hosts, in the order in which they are asked when those before them fail.
+    #[serde(rename = "host")]
+    pub hosts: Vec<ModelHost>,
 }
 
 /// `[[docker]]`: one Docker Engine.
@@ -288,7 +297,9 @@ impl Config {
         let prometheus = self.prometheus.as_ref().and_then(|p| p.token.as_ref());
         let telegram = self.telegram.as_ref();
         let webhook = telegram.and_then(|t| t.webhook.as_ref()).map(|w| &w.secret);
-        let all = model.into_iter().chain(prometheus).chain(telegram.map(|t| &t.token)).chain(webhook);
+        let hosts = self.model.iter().flat_map(|m| m.hosts.iter().filter_map(|h| h.token.as_ref()));
+        let all =
+            model.into_iter().chain(hosts).chain(prometheus).chain(telegram.map(|t| &t.token)).chain(webhook);
         all.map(|s| s.expose().to_owned()).collect()
     }
 }

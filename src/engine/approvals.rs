@@ -78,7 +78,7 @@ impl Engine {
     /// A person's decision on the card `id` (whole, or its first digits); runs what is approved and ends `sink`. The
     /// work goes on when the caller goes away.
     pub async fn decide(&self, actor: Actor, id: String, verb: Verb, sink: Sink) -> TurnStatus {
-        let (engine, last) = (self.clone(), sink.clone());
+        let (engine, last) = (self.current(), sink.clone());
         let work = async move {
             match engine.decide_now(&actor, &id, verb, &sink).await {
                 Ok(status) => status,
@@ -279,8 +279,11 @@ impl Engine {
             fresh.push(self.resolve(spec, call).await.map_err(|e| e.to_string())?);
         }
         let frozen = self.store().frozen().await.map_err(|e| e.to_string())?.is_some();
+        // Who asked has the rights that hold now.
+        let mut approval = approval.clone();
+        approval.requester.role = approval.requester.role.min(self.people().role_now(&approval.requester));
         policy::redeem(
-            approval,
+            &approval,
             policy::Redeem {
                 fresh,
                 policy: &self.0.parts.policy,
