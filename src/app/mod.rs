@@ -122,7 +122,10 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
     let spill =
         SpillStore::open(&dir.join("kept"), SPILL_LIFETIME).map_err(|e| Failure::failed(e.to_string()))?;
     let spill = Arc::new(spill);
-    let Backends { source, registry, .. } = backends(config, Some(spill.clone()))?;
+    let Backends { source, registry, playbooks, .. } = backends(config, Some(spill.clone()))?;
+    for problem in playbooks.problems() {
+        tracing::warn!("a playbook is left out: {problem}");
+    }
     let (policy, warnings) = policy(config, file, registry.specs())?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -136,6 +139,7 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
         directory: backends::directory(source.clone()),
         people: Arc::new(known_people(config)),
         redactor,
+        playbooks,
         spill,
         counters: counters.clone(),
         bounds: Bounds {

@@ -5,6 +5,7 @@ mod errors;
 #[cfg(test)]
 mod example;
 mod people;
+mod playbooks;
 mod reader;
 mod secret;
 mod source;
@@ -44,6 +45,8 @@ pub struct Config {
     /// The customers that the file describes.
     #[serde(rename = "customer")]
     pub customers: Vec<CustomerConfig>,
+    /// Where the playbooks are.
+    pub playbooks: PlaybooksConfig,
     /// Approvals and rules.
     pub policy: PolicyConfig,
     /// What one turn may use.
@@ -207,6 +210,13 @@ pub struct CustomerConfig {
     pub customer: Customer,
     /// Globs over container names that belong to this customer.
     pub containers: Vec<String>,
+}
+
+/// `[playbooks]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlaybooksConfig {
+    /// The folder whose `*.toml` are read; absolute. One that does not exist has none.
+    pub dir: PathBuf,
 }
 
 /// `[policy]`.
