@@ -73,7 +73,12 @@ fn everything_that_is_wrong_is_told_with_its_line() {
         ("tool = \"restart_container\"", "tool = \"restart\"", 11, "no tool `restart`"),
         ("tool = \"restart_container\"", "tool = \"delete_customer_data\"", 11, "never runs"),
         ("}\", service = \"web\"", "}\", services = \"web\"", 12, "unknown argument `services`"),
-        ("}\", service = \"web\"", "}\", service = \"{service}\"", 12, "only {customer_id} may stand in braces"),
+        (
+            "}\", service = \"web\"",
+            "}\", service = \"{service}\"",
+            12,
+            "only {customer_id} may stand in braces",
+        ),
         (
             "customer_id = \"{customer_id}\", service",
             "customer_id = \"7\", service",

@@ -72,12 +72,7 @@ mod tests {
                 Risk::Confirm,
                 "step 2, restart_container",
             ),
-            (
-                "restart_container(customer_id=19, service=db)",
-                NO_DB,
-                Risk::Blocked,
-                "step 2, restart_container",
-            ),
+            ("restart_container(customer_id=19, service=db)", NO_DB, Risk::Blocked, "by hand"),
             ("no_such_tool()", "", Risk::Blocked, "step 2, no_such_tool"),
         ];
         for (step, rules, risk, part) in table {

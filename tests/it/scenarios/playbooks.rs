@@ -66,7 +66,7 @@ async fn a_run_is_one_card_and_every_step_is_told() {
     let world = world("").await;
     let t = asked(&world, "recover_web \"Bloom Flowers\"").await;
     let card = t.ended(TurnStatus::WaitsForApproval).card();
-    assert_eq!(card.calls, ["run_playbook(customer_id=19, name=recover-web)"]);
+    assert_eq!(card.calls, ["run_playbook(name=recover-web, customer_id=19)"]);
     assert_eq!(
         card.steps,
         [
@@ -164,5 +164,5 @@ async fn a_model_runs_none_for_a_customer_that_nobody_named() {
     let model = FakeModel::start(vec![run("19"), text("done")]).await;
     let world = World::start(setup(), Some(model)).await;
     let card = world.say("anna", "run the playbook recover-web for Bloom Flowers").await.card();
-    assert_eq!(card.calls, ["run_playbook(customer_id=19, name=recover-web)"]);
+    assert_eq!(card.calls, ["run_playbook(name=recover-web, customer_id=19)"]);
 }
