@@ -158,8 +158,9 @@ fn parts(
     file: &Path,
     (lasting, redactor, brain): (&Lasting, Arc<Redactor>, Option<Brain>),
 ) -> Result<(Parts, Vec<String>), Failure> {
-    let Backends { source, registry, .. } = backends(config, Some(lasting.spill.clone()))?;
-    let (policy, warnings) = policy(config, file, registry.specs())?;
+    let Backends { source, registry, playbooks, .. } = backends(config, Some(lasting.spill.clone()))?;
+    let (policy, mut warnings) = policy(config, file, registry.specs())?;
+    warnings.extend(playbooks.problems().iter().map(|p| format!("a playbook is left out: {p}")));
     let parts = Parts {
         policy,
         store: lasting.store.clone(),
@@ -168,6 +169,7 @@ fn parts(
         directory: backends::directory(source),
         people: lasting.people.clone(),
         redactor,
+        playbooks,
         spill: lasting.spill.clone(),
         counters: lasting.counters.clone(),
         bounds: bounds(config)?,

@@ -12,7 +12,7 @@ use super::{
     Config, DockerConfig, HttpConfig, InventoryConfig, LimitsConfig, LogConfig, LogFormat, MetricsConfig,
     PolicyConfig, PrometheusConfig, RedactConfig, RuleTable, TlsConfig,
     errors::nearest,
-    model, people,
+    model, people, playbooks,
     reader::{Reader, filled},
     secret, telegram,
 };
@@ -50,6 +50,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
     let metrics = r.table("metrics", metrics).unwrap_or_default();
     let inventory = inventory(r);
     let customers = people::customers(r);
+    let playbooks = playbooks::playbooks(r);
     let policy = policy(r, plain);
     let limits = limits(r);
     let http = http(r);
@@ -65,6 +66,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
         metrics,
         inventory,
         customers,
+        playbooks,
         policy,
         limits,
         http,

@@ -7,6 +7,7 @@ mod errors;
 mod example;
 mod model;
 mod people;
+mod playbooks;
 mod reader;
 mod secret;
 mod source;
@@ -48,6 +49,8 @@ pub struct Config {
     /// The customers that the file describes.
     #[serde(rename = "customer")]
     pub customers: Vec<CustomerConfig>,
+    /// Where the playbooks are.
+    pub playbooks: PlaybooksConfig,
     /// Approvals and rules.
     pub policy: PolicyConfig,
     /// What one turn may use.
@@ -216,6 +219,13 @@ pub struct CustomerConfig {
     pub customer: Customer,
     /// Globs over container names that belong to this customer.
     pub containers: Vec<String>,
+}
+
+/// `[playbooks]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlaybooksConfig {
+    /// The folder whose `*.toml` are read; absolute. One that does not exist has none.
+    pub dir: PathBuf,
 }
 
 /// `[policy]`.

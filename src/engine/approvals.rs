@@ -202,7 +202,7 @@ impl Engine {
         let ending = match self.permits(&approval, approver).await {
             Ok(permits) => {
                 sink.block(Block::Card(policy::card(&approval))).await;
-                self.run_permits(permits, &running.cancel, sink).await
+                self.run_permits(permits, &approval, &running.cancel, sink).await
             }
             Err(why) => Ending::failed(format!("not run: {why}")),
         };
@@ -295,7 +295,13 @@ impl Engine {
         )
     }
 
-    async fn run_permits(&self, permits: Vec<Permit>, cancel: &CancellationToken, sink: &Sink) -> Ending {
+    async fn run_permits(
+        &self,
+        permits: Vec<Permit>,
+        approval: &Approval,
+        cancel: &CancellationToken,
+        sink: &Sink,
+    ) -> Ending {
         let mut told = Vec::new();
         let mut blocks = Vec::new();
         for permit in permits {
@@ -307,6 +313,21 @@ impl Engine {
             let Some(spec) = self.registry().spec(&call.tool) else {
                 return Ending::failed(format!("there is no tool `{}`", call.tool));
             };
+            if !permit.call().steps.is_empty() {
+                let run = self.run_steps(permit, approval, cancel, sink).await;
+                told.extend(run.told);
+                blocks.extend(run.blocks);
+                match run.broken {
+                    None => continue,
+                    Some(unknown) => {
+                        return Ending {
+                            state: broken(unknown, &mut told),
+                            outcome: told.join("; "),
+                            blocks,
+                        };
+                    }
+                }
+            }
             sink.try_send(Outbound::Progress { text: format!("{call} …") });
             match self.run(permit, spec, cancel, sink, clock::now()).await {
                 Ok(output) => {
@@ -318,12 +339,8 @@ impl Engine {
                 }
                 Err(error) => {
                     told.push(format!("{call}: {error}"));
-                    let mut state = CardState::Failed;
-                    if matches!(error, ToolError::Timeout { .. } | ToolError::Broke { .. }) {
-                        told.push("what it did by then is not known, verify it by hand".to_owned());
-                        state = CardState::Unknown;
-                    }
-                    return Ending { state, outcome: told.join("; "), blocks };
+                    let unknown = matches!(error, ToolError::Timeout { .. } | ToolError::Broke { .. });
+                    return Ending { state: broken(unknown, &mut told), outcome: told.join("; "), blocks };
                 }
             }
         }
@@ -439,6 +456,14 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The state after a write that ended early; that its effect is unknown is told.
+fn broken(unknown: bool, told: &mut Vec<String>) -> CardState {
+    if unknown {
+        told.push("what it did by then is not known, verify it by hand".to_owned());
+    }
+    if unknown { CardState::Unknown } else { CardState::Failed }
 }
 
 fn calls(approval: &Approval) -> String {

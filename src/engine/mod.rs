@@ -3,6 +3,7 @@
 pub mod commands;
 pub mod nearest;
 pub mod people;
+pub mod playbook;
 pub mod registry;
 pub mod session;
 
@@ -45,6 +46,7 @@ pub use sink::{Choose, Sink, redact_block, redact_value};
 use crate::{
     agent::port::{CallMode, Model},
     domain::{Inbound, Level},
+    playbook::Playbooks,
     policy::{Policy, Redactor},
     runtime::Counters,
     spill::SpillStore,
@@ -101,6 +103,8 @@ pub struct Parts {
     pub people: Arc<KnownPeople>,
     /// What must never be shown.
     pub redactor: Arc<Redactor>,
+    /// The playbooks.
+    pub playbooks: Arc<Playbooks>,
     /// Long outputs.
     pub spill: Arc<SpillStore>,
     /// Figures.
