@@ -7,7 +7,8 @@ use futures::future::BoxFuture;
 use super::Failure;
 use crate::{
     agent::port::Tool,
-    config::Config,
+    cache::{Cache, CustomerCache, Redis, RedisOptions, Varnish, VarnishOptions},
+    config::{CacheBackend, CacheConfig, Config},
     docker::{DockerHosts, HostConfig, TlsFiles},
     domain::{ContainerRef, CustomerId, ToolError},
     engine::{Directory, DirectorySource, Registry},
@@ -18,6 +19,7 @@ use crate::{
     tools::{
         self,
         alerts::ListActiveAlerts,
+        clear_cache::ClearCache,
         evidence::{AlertSample, Looks, MetricSample},
         metrics::{GetMetrics, Templates},
         restart::RestartLimits,
@@ -76,6 +78,7 @@ pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backe
         docker_stats(source.hosts().clone()),
     )));
     all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels)));
+    all.push(Arc::new(ClearCache::new(source.clone(), caches(config))));
     Ok(Backends { source, prometheus, registry: Registry::new(all, tools::blocked_specs()) })
 }
 
@@ -106,6 +109,26 @@ fn prometheus(config: &Config) -> Result<Option<Prometheus>, Failure> {
         p.token.as_ref().map_or(Credentials::None, |t| Credentials::Bearer(t.expose().to_owned()));
     let options = Options { credentials, timeout: p.timeout, ..Options::new(&p.url) };
     Prometheus::new(&options).map(Some).map_err(|e| Failure::config(format!("prometheus: {e}")))
+}
+
+/// The customers' caches; contacts nobody.
+pub(crate) fn caches(config: &Config) -> Vec<CustomerCache> {
+    let cache = |c: &CacheConfig| {
+        let (address, timeout) = (c.address.clone(), c.timeout);
+        let cache = match c.backend.clone() {
+            CacheBackend::Redis(r) => {
+                let password = r.password.map(|p| p.expose().to_owned());
+                let (db, username, prefix) = (r.db, r.username, r.prefix);
+                Cache::Redis(Redis::new(RedisOptions { address, db, username, password, prefix, timeout }))
+            }
+            CacheBackend::Varnish(v) => {
+                let secret = v.secret.map(|s| s.expose().to_owned());
+                Cache::Varnish(Varnish::new(VarnishOptions { address, secret, host: v.host, timeout }))
+            }
+        };
+        CustomerCache { customer: c.customer.clone(), cache }
+    };
+    config.caches.iter().map(cache).collect()
 }
 
 fn templates(config: &Config) -> Templates {

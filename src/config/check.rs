@@ -11,7 +11,7 @@ use reqwest::Url;
 use super::{
     CallStyle, Config, Dialect, DockerConfig, HttpConfig, InventoryConfig, LimitsConfig, LogConfig,
     LogFormat, MetricsConfig, ModelConfig, PolicyConfig, PrometheusConfig, RedactConfig, RuleTable,
-    TlsConfig,
+    TlsConfig, caches,
     errors::nearest,
     people,
     reader::{Reader, filled},
@@ -51,6 +51,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
     let metrics = r.table("metrics", metrics).unwrap_or_default();
     let inventory = inventory(r);
     let customers = people::customers(r);
+    let caches = caches::caches(r);
     let policy = policy(r, plain);
     let limits = limits(r);
     let http = http(r);
@@ -66,6 +67,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
         metrics,
         inventory,
         customers,
+        caches,
         policy,
         limits,
         http,

@@ -1,5 +1,6 @@
 //! What `config.toml` says, checked: everything that the rooms are built from, with no secret in sight.
 
+mod caches;
 mod check;
 mod errors;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::{Customer, HostName, PersonName, Role};
 
+pub use caches::{CacheBackend, CacheConfig, RedisConfig, VarnishConfig};
 pub use errors::{ConfigErrors, Problem};
 pub use secret::{HIDDEN, Secret};
 pub use source::{Env, Source, load, parse};
@@ -44,6 +46,9 @@ pub struct Config {
     /// The customers that the file describes.
     #[serde(rename = "customer")]
     pub customers: Vec<CustomerConfig>,
+    /// The customers' caches.
+    #[serde(rename = "cache")]
+    pub caches: Vec<CacheConfig>,
     /// Approvals and rules.
     pub policy: PolicyConfig,
     /// What one turn may use.
@@ -288,7 +293,13 @@ impl Config {
         let prometheus = self.prometheus.as_ref().and_then(|p| p.token.as_ref());
         let telegram = self.telegram.as_ref();
         let webhook = telegram.and_then(|t| t.webhook.as_ref()).map(|w| &w.secret);
-        let all = model.into_iter().chain(prometheus).chain(telegram.map(|t| &t.token)).chain(webhook);
+        let caches = self.caches.iter().filter_map(CacheConfig::secret);
+        let all = model
+            .into_iter()
+            .chain(prometheus)
+            .chain(telegram.map(|t| &t.token))
+            .chain(webhook)
+            .chain(caches);
         all.map(|s| s.expose().to_owned()).collect()
     }
 }

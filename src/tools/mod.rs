@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod blocked;
 pub mod check_up;
+pub mod clear_cache;
 pub mod customers;
 pub mod evidence;
 pub mod health;

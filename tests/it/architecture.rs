@@ -16,11 +16,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("inventory", &["domain", "docker"]),
     ("docker", &["domain", "runtime"]),
     ("prometheus", &["domain", "runtime"]),
+    ("cache", &["domain"]),
     ("spill", &["domain"]),
     ("store", &["domain", "policy", "runtime"]),
     ("config", &["domain", "policy", "runtime"]),
     ("llm", &["domain", "policy", "agent", "runtime"]),
-    ("tools", &["domain", "policy", "agent", "docker", "prometheus", "inventory", "spill", "runtime"]),
+    (
+        "tools",
+        &["domain", "policy", "agent", "docker", "prometheus", "cache", "inventory", "spill", "runtime"],
+    ),
     ("engine", &["domain", "policy", "agent", "store", "spill", "inventory", "runtime"]),
     ("control", &["domain", "policy", "engine", "runtime"]),
     ("chart", &["domain"]),
@@ -95,6 +99,24 @@ fn only_the_restart_tool_restarts_containers() {
         }
         if code.contains("bollard::") {
             wrong.push("only `docker` speaks with an engine".into());
+        }
+    });
+}
+
+/// Clearing a cache takes a permit, which only its tool is given.
+#[test]
+fn only_the_cache_tool_clears_caches() {
+    check(|file, text, wrong| {
+        let code = production(&bare(text));
+        let opener =
+            code.contains("cache::{") || code.contains("cache::Job") || code.contains("cache::Watch");
+        let runs = opener && (code.contains("Watch") || code.contains("Job"));
+        if !is_test(file)
+            && !file.starts_with("src/cache")
+            && !file.starts_with("src/tools/clear_cache")
+            && runs
+        {
+            wrong.push("only `tools/clear_cache` clears caches, with a permit".into());
         }
     });
 }
