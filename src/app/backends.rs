@@ -22,6 +22,7 @@ use crate::{
         clear_cache::ClearCache,
         evidence::{AlertSample, Looks, MetricSample},
         metrics::{GetMetrics, Templates},
+        query_prometheus::QueryPrometheus,
         restart::RestartLimits,
         search::{Found, Wanted},
     },
@@ -78,6 +79,7 @@ pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backe
         docker_stats(source.hosts().clone()),
     )));
     all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels)));
+    all.push(Arc::new(QueryPrometheus::new(prometheus.clone())));
     all.push(Arc::new(ClearCache::new(source.clone(), caches(config))));
     Ok(Backends { source, prometheus, registry: Registry::new(all, tools::blocked_specs()) })
 }

@@ -10,6 +10,7 @@ pub mod health;
 pub mod logs;
 pub mod metrics;
 mod place;
+pub mod query_prometheus;
 pub mod rank;
 pub mod restart;
 pub mod score;

@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod cache;
 mod config;
 mod console;
 mod daemon;
@@ -19,6 +20,7 @@ mod fake;
 mod http;
 mod llm;
 mod prometheus;
+mod promql;
 mod scenarios;
 mod systemd;
 #[cfg(feature = "telegram")]
