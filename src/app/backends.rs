@@ -18,6 +18,7 @@ use crate::{
     tools::{
         self,
         alerts::ListActiveAlerts,
+        disk::GetDiskUsage,
         evidence::{AlertSample, Looks, MetricSample},
         metrics::{GetMetrics, Templates},
         restart::RestartLimits,
@@ -75,6 +76,7 @@ pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backe
         }),
         docker_stats(source.hosts().clone()),
     )));
+    all.push(Arc::new(GetDiskUsage::new(source.clone(), prometheus.clone())));
     all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels)));
     Ok(Backends { source, prometheus, registry: Registry::new(all, tools::blocked_specs()) })
 }

@@ -169,7 +169,7 @@ async fn the_daemons_client_misses_nothing() {
         assert_eq!(ours(list(hosts.clone()).await).labels, ours(list(boxes.hosts()).await).labels);
         until("the log", || async { hosts.logs(&web, &LogQuery::tail(9)).await.unwrap().seen == 2 }).await;
         assert!(hosts.stats(&web).await.unwrap().unwrap().memory.is_some());
-        hosts.restart(&web, Duration::from_secs(1)).await.unwrap();
+        hosts.restart_container(&web, Duration::from_secs(1)).await.unwrap();
         assert!(hosts.inspect(&web).await.unwrap().started_at > direct.started_at);
         boxes.remove(&web).await;
         let gone = hosts.inspect(&web).await.unwrap_err().to_string();
