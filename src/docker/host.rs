@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use tokio::time;
 
 use super::{
-    ContainerInfo, ContainerStats, DiskUsage, DockerError, HostConfig, Listed, LocalImage, LogQuery, LogRead, Tag,
-    decode::Decoder, image, info, tls, wire,
+    ContainerInfo, ContainerStats, DiskUsage, DockerError, HostConfig, Listed, LocalImage, LogQuery, LogRead,
+    Tag, decode::Decoder, image, info, tls, wire,
 };
 use crate::domain::{ContainerRef, HostName};
 
@@ -212,6 +212,8 @@ impl Host {
     }
 
     pub(super) async fn disk_usage(&self) -> Result<DiskUsage, DockerError> {
+        // Nobody waits minutes for a host that is down.
+        self.version().await?;
         let measure = async {
             let minor = self.client().await?.client_version().minor_version.min(MEASURE_VERSION);
             self.get_json::<wire::DiskUsage>("", &format!("/v1.{minor}/system/df")).await
@@ -229,7 +231,11 @@ impl Host {
         let path = format!("/distribution/{tag}/json");
         let answer = self.get_json::<wire::Distribution>("", &path);
         let digest = self.within(REGISTRY_TIMEOUT.max(self.config.timeout), answer).await?.descriptor.digest;
-        if image::is_digest(&digest) { Ok(digest) } else { Err(DockerError::garbage(self.name(), "no digest")) }
+        if image::is_digest(&digest) {
+            Ok(digest)
+        } else {
+            Err(DockerError::garbage(self.name(), "no digest"))
+        }
     }
 
     pub(super) async fn start(&self, r: &ContainerRef) -> Result<(), DockerError> {

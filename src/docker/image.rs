@@ -151,7 +151,8 @@ mod tests {
         );
         let image = LocalImage::read(serde_json::from_str(&text).unwrap());
         assert_eq!(image.digests, [("nginx".to_owned(), digest)]);
-        let built = LocalImage::read(serde_json::from_str(r#"{"Id":"sha256:1","RepoDigests":null}"#).unwrap());
+        let built =
+            LocalImage::read(serde_json::from_str(r#"{"Id":"sha256:1","RepoDigests":null}"#).unwrap());
         assert!(built.digests.is_empty());
     }
 }

@@ -106,8 +106,9 @@ fn images(layers: Option<i64>, all: &[wire::Image]) -> Share {
 }
 
 fn containers(all: &[wire::Summary]) -> Share {
-    let active =
-        |c: &&wire::Summary| matches!(State::read(&c.state), State::Running | State::Paused | State::Restarting);
+    let active = |c: &&wire::Summary| {
+        matches!(State::read(&c.state), State::Running | State::Paused | State::Restarting)
+    };
     let size = |c: &wire::Summary| c.size_rw.and_then(measured).unwrap_or(0);
     let bytes: u64 = all.iter().map(size).sum();
     let needed: u64 = all.iter().filter(active).map(size).sum();

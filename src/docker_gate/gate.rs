@@ -44,7 +44,11 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { read: Duration::from_secs(30), write: Duration::from_secs(60), measure: Duration::from_secs(150) }
+        Self {
+            read: Duration::from_secs(30),
+            write: Duration::from_secs(60),
+            measure: Duration::from_secs(150),
+        }
     }
 }
 

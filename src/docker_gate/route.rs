@@ -167,8 +167,10 @@ fn image(parts: &[&str]) -> Result<(String, String), Refusal> {
     let port = |part: &str| part.split_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let ports = before.iter().enumerate().all(|(n, part)| !part.contains(':') || (n == 0 && port(part)));
     let repository = before.iter().copied().chain([name]).collect::<Vec<_>>().join("/");
-    let tag_fine = (1..=LONGEST_NAME).contains(&tag.len()) && !tag.contains(':') && !tag.starts_with(['.', '-']);
-    let fine = ports && tag_fine && repository.len() <= LONGEST_REPOSITORY && repository.split('/').all(begins);
+    let tag_fine =
+        (1..=LONGEST_NAME).contains(&tag.len()) && !tag.contains(':') && !tag.starts_with(['.', '-']);
+    let fine =
+        ports && tag_fine && repository.len() <= LONGEST_REPOSITORY && repository.split('/').all(begins);
     if fine { Ok((repository, tag.to_owned())) } else { Err(no()) }
 }
 

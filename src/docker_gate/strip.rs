@@ -65,9 +65,9 @@ pub(super) struct Mount {
 impl Summary {
     /// The container without labels that look like secrets, and without paths.
     pub(super) fn bare(self, config: &Config) -> Self {
-        let mounts = self.mounts.map(|mounts| {
-            mounts.into_iter().filter(|m| m.r#type == "volume" && m.name.is_some()).collect()
-        });
+        let mounts = self
+            .mounts
+            .map(|mounts| mounts.into_iter().filter(|m| m.r#type == "volume" && m.name.is_some()).collect());
         let mut ports = self.ports;
         for port in ports.iter_mut().flatten() {
             port.ip = port.ip.take().filter(|ip| ip.parse::<IpAddr>().is_ok());

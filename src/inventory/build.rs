@@ -255,8 +255,10 @@ pub(super) mod tests {
         for (name, labels, want, conflicts) in table {
             let made = Inventory::build(&rules, vec![listed(name, labels)], vec![]);
             let got = made.customers.iter().find_map(|(id, e)| Some((id, e.members.first()?)));
-            let got =
-                got.map_or(format!("-/{}", made.strays.iter().map(|l| l.name.as_str()).collect::<String>()), |(id, m)| format!("{id}/{}", m.r.service));
+            let got = got.map_or(
+                format!("-/{}", made.strays.iter().map(|l| l.name.as_str()).collect::<String>()),
+                |(id, m)| format!("{id}/{}", m.r.service),
+            );
             assert_eq!((got.as_str(), made.conflicts.len()), (*want, *conflicts), "{name} {labels:?}");
         }
     }

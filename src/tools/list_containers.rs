@@ -31,8 +31,12 @@ pub struct ListContainers {
 impl ListContainers {
     /// The tool.
     pub fn new(source: InventorySource) -> Self {
-        let project =
-            Param { name: "project", kind: ParamKind::Text, required: false, help: "compose project; default: all" };
+        let project = Param {
+            name: "project",
+            kind: ParamKind::Text,
+            required: false,
+            help: "compose project; default: all",
+        };
         let spec = ToolSpec {
             name: "list_containers",
             summary: "All containers on all Docker hosts, by compose project.",
@@ -110,7 +114,8 @@ impl Group<'_> {
     }
 
     fn title(&self, key: &Key) -> String {
-        let mut owners: Vec<_> = self.members.iter().filter_map(|s| Some(s.customer?.id.to_string())).collect();
+        let mut owners: Vec<_> =
+            self.members.iter().filter_map(|s| Some(s.customer?.id.to_string())).collect();
         owners.dedup();
         let name = match key {
             Key::Project(project) => match owners.as_slice() {

@@ -5,15 +5,20 @@ use serde_json::Map;
 use crate::{
     docker::Listed,
     domain::{
-        Args, ContainerRef, Customer, HostName, Param, ParamKind, ResolvedCall, ServiceName, Target, ToolCall,
-        ToolError,
+        Args, ContainerRef, Customer, HostName, Param, ParamKind, ResolvedCall, ServiceName, Target,
+        ToolCall, ToolError,
     },
     inventory::{Inventory, InventorySource},
 };
 
 /// The parameter that narrows a read to one customer.
 pub(super) fn customer_param() -> Param {
-    Param { name: "customer_id", kind: ParamKind::Customer, required: false, help: "id or name; default: all" }
+    Param {
+        name: "customer_id",
+        kind: ParamKind::Customer,
+        required: false,
+        help: "id or name; default: all",
+    }
 }
 
 /// The parameter that narrows a read to one Docker host.

@@ -29,20 +29,44 @@ impl StartStop {
     pub fn start(source: InventorySource, limits: RestartLimits, clock: fn() -> Timestamp) -> Self {
         let summary = "Start a stopped service or the whole stack. The person is asked.";
         let phrases: &[&str] = &[
-            "start", "bring up", "bring back", "turn on", "switch on", "boot", "launch", "fire up", "spin up",
+            "start",
+            "bring up",
+            "bring back",
+            "turn on",
+            "switch on",
+            "boot",
+            "launch",
+            "fire up",
+            "spin up",
             "power on",
         ];
-        Self { spec: spec("start_container", summary, phrases), act: Act::Start, steps: Steps::new(source, limits, clock) }
+        Self {
+            spec: spec("start_container", summary, phrases),
+            act: Act::Start,
+            steps: Steps::new(source, limits, clock),
+        }
     }
 
     /// The tool that stops.
     pub fn stop(source: InventorySource, limits: RestartLimits, clock: fn() -> Timestamp) -> Self {
         let summary = "Stop a running service or the whole stack. The person is asked.";
         let phrases: &[&str] = &[
-            "stop", "shut down", "shutdown", "bring down", "take down", "turn off", "switch off", "halt",
-            "power off", "spin down",
+            "stop",
+            "shut down",
+            "shutdown",
+            "bring down",
+            "take down",
+            "turn off",
+            "switch off",
+            "halt",
+            "power off",
+            "spin down",
         ];
-        Self { spec: spec("stop_container", summary, phrases), act: Act::Stop, steps: Steps::new(source, limits, clock) }
+        Self {
+            spec: spec("stop_container", summary, phrases),
+            act: Act::Stop,
+            steps: Steps::new(source, limits, clock),
+        }
     }
 }
 

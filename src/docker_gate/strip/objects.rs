@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(all["Volumes"][0]["UsageData"], json!({"Size": 3, "RefCount": 1}));
         let some = read(Some(&covered())).to_string();
         assert!(some.contains("volume-web") && !some.contains("vault"), "{some}");
-        assert_eq!(disk(b"[]", &config(), None), Err(NotDocker));
+        assert_eq!(disk(br#"{"Images":7}"#, &config(), None), Err(NotDocker));
     }
 
     #[test]
@@ -223,7 +223,8 @@ mod tests {
 
     #[test]
     fn of_a_registry_only_the_digest_comes_back() {
-        let text = r#"{"Descriptor":{"mediaType":"SEEN","digest":"sha256:1","size":3},"Platforms":[{"os":"SEEN"}]}"#;
+        let text =
+            r#"{"Descriptor":{"mediaType":"SEEN","digest":"sha256:1","size":3},"Platforms":[{"os":"SEEN"}]}"#;
         let out = distribution(text.as_bytes()).unwrap();
         assert_eq!(out, br#"{"Descriptor":{"digest":"sha256:1"}}"#);
         assert_eq!(distribution(b"{}"), Err(NotDocker));

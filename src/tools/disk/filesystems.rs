@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// Filesystems that hold nobody's data.
-const PSEUDO: &str = "tmpfs|devtmpfs|overlay|squashfs|ramfs|rootfs|nsfs|proc|sysfs|cgroup2?|autofs|iso9660|erofs|fuse[.].*";
+const PSEUDO: &str =
+    "tmpfs|devtmpfs|overlay|squashfs|ramfs|rootfs|nsfs|proc|sysfs|cgroup2?|autofs|iso9660|erofs|fuse[.].*";
 /// Labels that name a host better than the exporter's address does.
 const HOST_LABELS: [&str; 4] = ["host", "hostname", "nodename", "node"];
 /// More mounts than this are not looked at.
@@ -144,7 +145,8 @@ async fn of_exporters(prometheus: &Prometheus, now: Timestamp) -> Result<Vec<Fil
         let value = |of: &BTreeMap<Key, f64>| of.get(&key).copied();
         let (Some(free), Some(available)) = (value(&free), value(&available)) else { continue };
         let Some(used) = used_percent(one.value, free, available) else { continue };
-        let inodes = value(&files).zip(value(&files_free)).and_then(|(all, free)| used_percent(all, free, free));
+        let inodes =
+            value(&files).zip(value(&files_free)).and_then(|(all, free)| used_percent(all, free, free));
         let (_, device, mount) = &key;
         let filesystem = Filesystem {
             host: host(&one.labels),
@@ -268,7 +270,8 @@ mod tests {
             filesystem("b.example:9100", "/", 80.0, None),
         ];
         let sorted = Filesystems { all, notes: vec![] }.sorted();
-        let mounts = |f: &Filesystems| f.all.iter().map(|f| format!("{} {}", f.host, f.mount)).collect::<Vec<_>>();
+        let mounts =
+            |f: &Filesystems| f.all.iter().map(|f| format!("{} {}", f.host, f.mount)).collect::<Vec<_>>();
         assert_eq!(mounts(&sorted), ["a:9100 /var", "b.example:9100 /", "a:9100 /"]);
         let of_b = sorted.clone().narrowed(Some(&"B".into()));
         assert_eq!((mounts(&of_b), of_b.notes.len()), (vec!["b.example:9100 /".to_owned()], 0));

@@ -40,9 +40,9 @@ impl Measured {
 
     /// All these hosts at once, each with its own outcome.
     pub async fn all(&self, hosts: &[HostName], cx: &RunContext) -> Vec<OfHost> {
-        join_all(hosts.iter().map(|host| async {
-            OfHost { host: host.clone(), usage: self.one(host, cx).await }
-        }))
+        join_all(
+            hosts.iter().map(|host| async { OfHost { host: host.clone(), usage: self.one(host, cx).await } }),
+        )
         .await
     }
 

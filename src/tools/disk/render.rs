@@ -58,8 +58,7 @@ pub(super) fn output(
     measured: &[OfHost],
     now: Timestamp,
 ) -> Result<ToolOutput, ToolError> {
-    let answered: Vec<_> =
-        measured.iter().filter_map(|m| Some((&m.host, m.usage.as_ref().ok()?))).collect();
+    let answered: Vec<_> = measured.iter().filter_map(|m| Some((&m.host, m.usage.as_ref().ok()?))).collect();
     if answered.is_empty() && filesystems.all.is_empty() {
         let failure = measured.iter().find_map(|m| m.usage.as_ref().err().cloned());
         return Err(failure.map_or_else(|| scope.nothing("no disk could be looked at"), ToolError::from));
@@ -135,7 +134,13 @@ fn shares(page: &mut Page, answered: &[Answered<'_>], now: Timestamp) {
     for (host, (at, usage)) in answered {
         for (kind, share) in usage.shares() {
             let in_use = format!("{} of {}", share.active, share.count);
-            rows.push(vec![kind.into(), in_use, size(share.bytes), size(share.reclaimable), host.to_string()]);
+            rows.push(vec![
+                kind.into(),
+                in_use,
+                size(share.bytes),
+                size(share.reclaimable),
+                host.to_string(),
+            ]);
         }
         let age = units::since(*at, now);
         if age.as_secs() > 0 {
@@ -159,7 +164,8 @@ fn largest(page: &mut Page, scope: &Scope, answered: &[Answered<'_>]) {
             }
         }
         for volume in &usage.each_volume {
-            let users: Vec<_> = here.iter().filter(|s| s.listed.volumes.contains(&volume.name)).copied().collect();
+            let users: Vec<_> =
+                here.iter().filter(|s| s.listed.volumes.contains(&volume.name)).copied().collect();
             if scope.customer.is_some() && users.is_empty() {
                 continue;
             }

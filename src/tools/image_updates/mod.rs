@@ -167,7 +167,10 @@ fn render(scope: &Scope, checked: &[Checked]) -> ToolOutput {
     let with_host = scope.hosts().len() > 1;
     let mut summary = summary(checked);
     if !gaps.is_empty() {
-        summary += &format!("; {} not seen", if gaps.len() == 1 { "1 host".into() } else { format!("{} hosts", gaps.len()) });
+        summary += &format!(
+            "; {} not seen",
+            if gaps.len() == 1 { "1 host".into() } else { format!("{} hosts", gaps.len()) }
+        );
     }
     let mut lines = vec![summary.clone()];
     let mut blocks = vec![Block::text(summary.clone())];

@@ -69,11 +69,21 @@ fn plain(error: &DockerError) -> String {
     }
     let sentence = if *status == 429 || says(&["toomanyrequests", "rate limit", "too many requests"]) {
         "the registry limits how often it is asked; ask again later"
-    } else if says(&["no such host", "dial tcp", "connection refused", "timeout", "unreachable", "misbehaving", "eof"]) {
+    } else if says(&[
+        "no such host",
+        "dial tcp",
+        "connection refused",
+        "timeout",
+        "unreachable",
+        "misbehaving",
+        "eof",
+    ]) {
         "the engine cannot reach the registry; check that host's network and DNS"
     } else if says(&["certificate", "x509", "gave http response to https"]) {
         "the engine does not trust the registry's certificate"
-    } else if matches!(status, 401 | 403) || says(&["unauthorized", "denied", "authentication required", "no basic auth"]) {
+    } else if matches!(status, 401 | 403)
+        || says(&["unauthorized", "denied", "authentication required", "no basic auth"])
+    {
         "the registry wants a login, or has no such image; engines keep no logins, look there by hand"
     } else if *status == 404 || says(&["not found", "manifest unknown", "name unknown"]) {
         "the registry no longer has this tag"
@@ -93,7 +103,11 @@ mod tests {
     #[test]
     fn refusals_are_told_by_what_to_do() {
         let table = [
-            (500, "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host", "cannot reach"),
+            (
+                500,
+                "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host",
+                "cannot reach",
+            ),
             (500, "Get https://r/v2/: net/http: request canceled (Client.Timeout exceeded)", "cannot reach"),
             (500, "toomanyrequests: You have reached your pull rate limit.", "limits how often"),
             (429, "", "limits how often"),
@@ -101,7 +115,11 @@ mod tests {
             (403, "errors:\ndenied: requested access to the resource is denied", "wants a login"),
             (404, "manifest unknown: manifest unknown", "no longer has"),
             (500, "x509: certificate signed by unknown authority", "certificate"),
-            (403, "opsbot-docker-helper refuses this: the engine has no such image", "opsbot-docker-helper refuses"),
+            (
+                403,
+                "opsbot-docker-helper refuses this: the engine has no such image",
+                "opsbot-docker-helper refuses",
+            ),
             (500, "odd https://r/?token=SEEN thing", "answered 500: odd thing"),
         ];
         for (status, message, want) in table {

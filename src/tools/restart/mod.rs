@@ -63,7 +63,14 @@ impl RestartContainer {
             params: vec![customer_param(), service_param()],
             floor: Risk::Confirm,
             default: Risk::Confirm,
-            phrases: &["reboot", "bounce", "power cycle", "stop and start", "start again", "turn it off and on"],
+            phrases: &[
+                "reboot",
+                "bounce",
+                "power cycle",
+                "stop and start",
+                "start again",
+                "turn it off and on",
+            ],
             untrusted: true,
             timeout: Duration::from_secs(900),
         };

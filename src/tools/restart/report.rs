@@ -5,9 +5,7 @@ use jiff::Timestamp;
 use super::act::Act;
 use crate::{
     docker::{ContainerInfo, DockerError, Health, LogRead},
-    domain::{
-        Block, ContainerRef, CustomerId, Finding, Level, Outcome, Severity, ToolError, ToolOutput,
-    },
+    domain::{Block, ContainerRef, CustomerId, Finding, Level, Outcome, Severity, ToolError, ToolOutput},
     tools::{logs, status, trouble},
 };
 
@@ -96,9 +94,14 @@ impl Progress<'_> {
         let seconds: f64 = self.done.iter().filter_map(|(.., s)| *s).sum();
         let mut one = self.done.iter().filter(|(.., s)| s.is_some());
         let summary = match (one.next(), self.changed().count()) {
-            (None, _) => return format!("{same} of customer {customer}: already {goal}, nothing was changed"),
+            (None, _) => {
+                return format!("{same} of customer {customer}: already {goal}, nothing was changed");
+            }
             (Some((_, info, _)), 1) => {
-                format!("{past} {changed} of customer {customer}: {} after {seconds:.1} s", how(self.act, info))
+                format!(
+                    "{past} {changed} of customer {customer}: {} after {seconds:.1} s",
+                    how(self.act, info)
+                )
             }
             (Some(_), n) => {
                 let goal = if self.act == Act::Stop { "down" } else { "up" };

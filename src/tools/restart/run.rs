@@ -142,7 +142,8 @@ impl Steps {
             (Ok(None), Some(info)) => Step::Done(info, seconds),
             (Ok(Some(why)), info) => Step::Missed(why, info),
             (Err(_), Some(info)) => {
-                let why = if act == Act::Stop { format!("it is still {}", info.state) } else { overdue(&info) };
+                let why =
+                    if act == Act::Stop { format!("it is still {}", info.state) } else { overdue(&info) };
                 Step::Missed(format!("{why} after {} s", self.limits.up_within.as_secs_f32()), Some(info))
             }
             (_, None) => Step::Missed(format!("it could not be looked at after the {}", act.verb()), None),
