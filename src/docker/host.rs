@@ -114,8 +114,12 @@ impl Host {
         let client = client.with_request_modifier(move |mut request| {
             let uri = request.uri().to_string();
             let mut root = uri.rsplit_once("/containers/").map(|(root, _)| root).unwrap_or_default();
-            if path.starts_with("/v1.") {
-                root = root.rsplit_once('/').map(|(root, _)| root).unwrap_or_default();
+            // The client itself names none, as of 0.21.
+            if path.starts_with("/v1.")
+                && let Some((host, last)) = root.rsplit_once('/')
+                && last.starts_with("v1.")
+            {
+                root = host;
             }
             if let Ok(uri) = format!("{root}{path}").parse() {
                 *request.uri_mut() = uri;

@@ -73,6 +73,10 @@ pub(super) fn output(
             page.warn(format!("Incomplete: {e}"));
         }
     }
+    // Without a customer each host that is down is a failed measurement already.
+    for gap in scope.gaps().iter().filter(|_| scope.customer.is_some()) {
+        page.warn(format!("Incomplete: {gap}"));
+    }
     page.lines.extend(filesystems.notes.iter().cloned());
     page.blocks.extend(filesystems.notes.iter().map(|n| Block::notice(Level::Info, n.clone())));
     let shown = filesystems.all.iter().take(MOST_FILESYSTEMS).map(row).collect();

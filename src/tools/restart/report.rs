@@ -175,7 +175,10 @@ mod tests {
     use super::*;
     use crate::tools::testing;
 
-    fn told(act: Act, steps: &[(&str, i64, Option<f64>)]) -> String {
+    /// Service, exit code and seconds of each step.
+    type Told<'a> = &'a [(&'a str, i64, Option<f64>)];
+
+    fn told(act: Act, steps: Told<'_>) -> String {
         let infos: Vec<_> = steps.iter().map(|(service, ..)| testing::info(service)).collect();
         let customer = CustomerId::from("19");
         let done = infos.iter().zip(steps).map(|(info, (_, exit_code, seconds))| {
@@ -188,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_was_done_is_told_in_one_sentence() {
-        let table: &[(Act, &[(&str, i64, Option<f64>)], &str)] = &[
+        let table: &[(Act, Told<'_>, &str)] = &[
             (Act::Restart, &[("web", 0, Some(2.0))], "restarted web of customer 19: running after 2.0 s"),
             (
                 Act::Restart,
