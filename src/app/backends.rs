@@ -21,6 +21,7 @@ use crate::{
         self,
         alerts::ListActiveAlerts,
         clear_cache::ClearCache,
+        disk::GetDiskUsage,
         evidence::{AlertSample, Looks, MetricSample},
         metrics::{GetMetrics, Templates},
         playbooks::ListPlaybooks,
@@ -82,6 +83,7 @@ pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backe
         }),
         docker_stats(source.hosts().clone()),
     )));
+    all.push(Arc::new(GetDiskUsage::new(source.clone(), prometheus.clone())));
     all.push(Arc::new(QueryPrometheus::new(prometheus.clone())));
     all.push(Arc::new(ClearCache::new(source.clone(), caches(config))));
     let mut bodiless = tools::blocked_specs();

@@ -5,8 +5,11 @@ pub mod blocked;
 pub mod check_up;
 pub mod clear_cache;
 pub mod customers;
+pub mod disk;
 pub mod evidence;
 pub mod health;
+pub mod image_updates;
+pub mod list_containers;
 pub mod logs;
 pub mod metrics;
 mod place;
@@ -14,8 +17,10 @@ pub mod playbooks;
 pub mod query_prometheus;
 pub mod rank;
 pub mod restart;
+mod scope;
 pub mod score;
 pub mod search;
+pub mod start_stop;
 pub mod status;
 #[cfg(test)]
 mod testing;
@@ -44,7 +49,7 @@ pub struct Parts {
     pub search: Search,
     /// How long each part of a check-up may take.
     pub look_within: Duration,
-    /// How long the steps of a restart may take.
+    /// How long the steps of a restart, a start or a stop may take.
     pub restart: RestartLimits,
     /// Tells how long a write took.
     pub clock: fn() -> Timestamp,
@@ -72,6 +77,10 @@ pub fn all(parts: Parts) -> Vec<Arc<dyn Tool>> {
         Arc::new(health::GetHealthScore::new(source.clone(), gatherer)),
         Arc::new(logs::GetRecentLogs::new(source.clone())),
         Arc::new(search::SearchOutput::new(search)),
-        Arc::new(restart::RestartContainer::new(source, restart, clock)),
+        Arc::new(restart::RestartContainer::new(source.clone(), restart, clock)),
+        Arc::new(start_stop::StartStop::start(source.clone(), restart, clock)),
+        Arc::new(start_stop::StartStop::stop(source.clone(), restart, clock)),
+        Arc::new(list_containers::ListContainers::new(source.clone())),
+        Arc::new(image_updates::ImageUpdates::new(source)),
     ]
 }
