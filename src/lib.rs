@@ -14,6 +14,7 @@ pub mod engine;
 pub mod http;
 pub mod inventory;
 pub mod llm;
+pub mod logs;
 pub mod policy;
 pub mod prometheus;
 pub mod runtime;
