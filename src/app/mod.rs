@@ -122,7 +122,7 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
     let spill =
         SpillStore::open(&dir.join("kept"), SPILL_LIFETIME).map_err(|e| Failure::failed(e.to_string()))?;
     let spill = Arc::new(spill);
-    let Backends { source, registry, .. } = backends(config, Some(spill.clone()))?;
+    let Backends { source, logs, registry, .. } = backends(config, Some(spill.clone()))?;
     let (policy, warnings) = policy(config, file, registry.specs())?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -133,7 +133,7 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
         store,
         registry,
         brain: config.model.as_ref().map(brain).transpose()?,
-        directory: backends::directory(source.clone()),
+        directory: backends::directory(source.clone(), logs),
         people: Arc::new(known_people(config)),
         redactor,
         spill,

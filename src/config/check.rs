@@ -13,7 +13,7 @@ use super::{
     LogFormat, MetricsConfig, ModelConfig, PolicyConfig, PrometheusConfig, RedactConfig, RuleTable,
     TlsConfig,
     errors::nearest,
-    people,
+    logs, people,
     reader::{Reader, filled},
     secret, telegram,
 };
@@ -51,6 +51,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
     let metrics = r.table("metrics", metrics).unwrap_or_default();
     let inventory = inventory(r);
     let customers = people::customers(r);
+    let log_sources = logs::log_sources(r, &customers);
     let policy = policy(r, plain);
     let limits = limits(r);
     let http = http(r);
@@ -66,6 +67,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
         metrics,
         inventory,
         customers,
+        log_sources,
         policy,
         limits,
         http,

@@ -4,6 +4,7 @@ mod check;
 mod errors;
 #[cfg(test)]
 mod example;
+mod logs;
 mod people;
 mod reader;
 mod secret;
@@ -17,6 +18,7 @@ use serde::{Serialize, Serializer};
 use crate::domain::{Customer, HostName, PersonName, Role};
 
 pub use errors::{ConfigErrors, Problem};
+pub use logs::LogSourceConfig;
 pub use secret::{HIDDEN, Secret};
 pub use source::{Env, Source, load, parse};
 pub use telegram::{TelegramConfig, TelegramLimits, TelegramRetry, TelegramTheme, WebhookConfig, WebhookTls};
@@ -44,6 +46,9 @@ pub struct Config {
     /// The customers that the file describes.
     #[serde(rename = "customer")]
     pub customers: Vec<CustomerConfig>,
+    /// Logs besides Docker's.
+    #[serde(rename = "log_source")]
+    pub log_sources: Vec<LogSourceConfig>,
     /// Approvals and rules.
     pub policy: PolicyConfig,
     /// What one turn may use.

@@ -51,7 +51,8 @@ impl Budget {
         if self.used.load(Ordering::Relaxed) >= self.bytes {
             return Some(format!("reading ended after {} MiB", self.bytes >> 20));
         }
-        (self.watch.elapsed() >= self.within).then(|| format!("reading ended after {:.0} s", self.within.as_secs_f64()))
+        (self.watch.elapsed() >= self.within)
+            .then(|| format!("reading ended after {:.0} s", self.within.as_secs_f64()))
     }
 
     /// The time that is left.

@@ -40,7 +40,12 @@ enum End {
 pub(super) fn read(glob: &PathGlob, query: &Query, times: &when::Reader, budget: &Budget) -> Vec<Read> {
     let folders = match glob.folders() {
         Ok(folders) if !folders.is_empty() => folders,
-        Ok(_) => return vec![Read::gap(glob.as_str(), "no folder fits that path; check path in [[log_source]]".into())],
+        Ok(_) => {
+            return vec![Read::gap(
+                glob.as_str(),
+                "no folder fits that path; check path in [[log_source]]".into(),
+            )];
+        }
         Err(e) => return vec![Read::gap(glob.as_str(), unreadable(Path::new(glob.as_str()), &e))],
     };
     let mut reads = Vec::new();
@@ -54,7 +59,13 @@ pub(super) fn read(glob: &PathGlob, query: &Query, times: &when::Reader, budget:
     reads
 }
 
-fn read_folder(glob: &PathGlob, folder: &Path, query: &Query, times: &when::Reader, budget: &Budget) -> Vec<Read> {
+fn read_folder(
+    glob: &PathGlob,
+    folder: &Path,
+    query: &Query,
+    times: &when::Reader,
+    budget: &Budget,
+) -> Vec<Read> {
     let mut logs = match opened::open(glob, folder) {
         Ok(logs) => logs,
         Err(e) => return vec![Read::gap(glob.as_str(), unreadable(folder, &e))],
@@ -67,7 +78,10 @@ fn read_folder(glob: &PathGlob, folder: &Path, query: &Query, times: &when::Read
     let mut reads: Vec<_> =
         logs.into_iter().map(|log| read_log(glob, folder, log, (query, times, budget))).collect();
     if more > 0 {
-        let text = format!("{more} further logs fit {} and were not read; narrow path in [[log_source]]", glob.as_str());
+        let text = format!(
+            "{more} further logs fit {} and were not read; narrow path in [[log_source]]",
+            glob.as_str()
+        );
         reads.push(Read::gap(glob.as_str(), text));
     }
     reads
@@ -86,7 +100,8 @@ fn read_log(glob: &PathGlob, folder: &Path, log: Log, bounds: Bounds<'_>) -> Rea
         }
         if attempt >= TRIES || bounds.2.spent().is_some() {
             let mut read = read;
-            read.gaps.push(format!("{name} was emptied again and again while it was read; lines may be missing"));
+            read.gaps
+                .push(format!("{name} was emptied again and again while it was read; lines may be missing"));
             return read;
         }
         let again = opened::open(glob, folder).ok();
@@ -121,13 +136,19 @@ fn read_files(log: &Log, (query, times, budget): Bounds<'_>) -> (Read, bool) {
                 break;
             }
             Ok(End::Undated) => {
-                gaps.push(format!("{}: its lines say no time, so its last lines are taken whatever `since` says", file.name));
+                gaps.push(format!(
+                    "{}: its lines say no time, so its last lines are taken whatever `since` says",
+                    file.name
+                ));
                 break;
             }
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof && file.place.packing == Packing::Plain => {
                 return (Read { name: log.name.clone(), tally, gaps }, false);
             }
-            Err(e) => gaps.push(format!("{} is damaged or cannot be read on ({e}); what was read of it counts", file.name)),
+            Err(e) => gaps.push(format!(
+                "{} is damaged or cannot be read on ({e}); what was read of it counts",
+                file.name
+            )),
         }
         if !file.is_whole().unwrap_or(true) {
             return (Read { name: log.name.clone(), tally, gaps }, false);
@@ -171,7 +192,11 @@ impl Reading<'_> {
                 return Ok(End::Spent(why));
             }
         }
-        Ok(if self.query.since.is_some() && !dated && self.tally.seen() > 0 { End::Undated } else { End::Whole })
+        Ok(if self.query.since.is_some() && !dated && self.tally.seen() > 0 {
+            End::Undated
+        } else {
+            End::Whole
+        })
     }
 
     fn unpacked(&mut self, file: &Opened) -> io::Result<End> {

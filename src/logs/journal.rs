@@ -49,7 +49,9 @@ pub(super) async fn read(folder: Option<&Path>, unit: Option<&str>, query: &Quer
         Ok(child) => child,
         Err(e) => {
             let why = match e.kind() {
-                io::ErrorKind::NotFound => "journalctl is not installed here; it comes with systemd".to_owned(),
+                io::ErrorKind::NotFound => {
+                    "journalctl is not installed here; it comes with systemd".to_owned()
+                }
                 _ => format!("journalctl does not start ({e})"),
             };
             read.gaps.push(format!("{} is not read: {why}", read.name));
@@ -63,7 +65,10 @@ pub(super) async fn read(folder: Option<&Path>, unit: Option<&str>, query: &Quer
         Ok((Some(why), _)) => read.gaps.push(format!("{}: {why}; older entries were not read", read.name)),
         Err(_) => {
             let seconds = query.within.as_secs_f64();
-            read.gaps.push(format!("{}: reading ended after {seconds:.0} s; older entries were not read", read.name));
+            read.gaps.push(format!(
+                "{}: reading ended after {seconds:.0} s; older entries were not read",
+                read.name
+            ));
         }
     }
     // What still runs is killed by the drop.
@@ -99,7 +104,12 @@ fn command(folder: Option<&Path>, unit: Option<&str>, query: &Query) -> Command 
 }
 
 /// Counts the entries, which come newest first; tells why it stopped before their end, if it did.
-async fn entries(out: impl AsyncRead + Unpin, query: &Query, budget: &Budget, read: &mut Read) -> Option<String> {
+async fn entries(
+    out: impl AsyncRead + Unpin,
+    query: &Query,
+    budget: &Budget,
+    read: &mut Read,
+) -> Option<String> {
     let mut lines = FramedRead::new(out, LinesCodec::new_with_max_length(ENTRY));
     let mut part: Vec<(Option<Timestamp>, Vec<u8>)> = Vec::new();
     let mut stopped = None;
@@ -130,7 +140,10 @@ async fn entries(out: impl AsyncRead + Unpin, query: &Query, budget: &Budget, re
     }
     count(&mut part, &mut read.tally);
     if unreadable > 0 {
-        read.gaps.push(format!("{}: {unreadable} entries were too long or unreadable and are left out", read.name));
+        read.gaps.push(format!(
+            "{}: {unreadable} entries were too long or unreadable and are left out",
+            read.name
+        ));
     }
     stopped
 }
@@ -238,7 +251,9 @@ mod tests {
         };
         let command = command(Some(Path::new("-x")), Some("--vacuum-size=1"), &query);
         let args: Vec<_> = command.as_std().get_args().map(|a| a.to_string_lossy().into_owned()).collect();
-        assert!(args.iter().all(|a| a.starts_with("--")) && args.contains(&"--unit=--vacuum-size=1".to_owned()));
+        assert!(
+            args.iter().all(|a| a.starts_with("--")) && args.contains(&"--unit=--vacuum-size=1".to_owned())
+        );
         assert!(args.contains(&"--since=@7".to_owned()) && args.contains(&"--directory=-x".to_owned()));
     }
 }

@@ -151,14 +151,17 @@ mod tests {
     #[test]
     fn blocks_hold_whole_lines_and_all_of_them() {
         let long = "x".repeat(3 * BLOCK + 7);
-        let text: String =
-            (0..60_000).map(|n| if n == 30_000 { format!("{long}\n") } else { format!("line {n} of the log\n") }).collect();
+        let text: String = (0..60_000)
+            .map(|n| if n == 30_000 { format!("{long}\n") } else { format!("line {n} of the log\n") })
+            .collect();
         let text = format!("{text}no end");
         let f = file(text.as_bytes());
         let mut blocks = Backwards::new(&f, text.len() as u64);
         let mut found = Vec::new();
         while let Some(block) = blocks.next(after_newline).unwrap() {
-            assert!(lines(&block).all(|l| l.starts_with(b"line ") || l.len() == long.len() || l == b"no end"));
+            assert!(
+                lines(&block).all(|l| l.starts_with(b"line ") || l.len() == long.len() || l == b"no end")
+            );
             found.push(block);
         }
         found.reverse();

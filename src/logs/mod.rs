@@ -30,6 +30,8 @@ use budget::Budget;
 
 /// So many sources are read at once.
 const AT_ONCE: usize = 6;
+/// Trying one source takes no longer.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Where the lines of a source come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,8 +127,20 @@ impl Sources {
     /// Reads these sources at the same time; each one's logs in order of their names. Never fails: what cannot be read
     /// is a gap of its source. Dropping the future ends the reading.
     pub async fn read(&self, sources: &[Source], query: &Query) -> Vec<(ServiceName, Vec<Read>)> {
-        let one = |source: Source| async { (source.service.clone(), self.read_one(source, query.clone()).await) };
+        let one =
+            |source: Source| async { (source.service.clone(), self.read_one(source, query.clone()).await) };
         stream::iter(sources.to_vec()).map(one).buffered(AT_ONCE).collect().await
+    }
+
+    /// Tries every source with its last line, one after the other; what cannot be read is a gap of it.
+    pub async fn probe(&self, now: Timestamp) -> Vec<(Source, Vec<Read>)> {
+        let want = Want { keep: 1, ..Want::default() };
+        let query = Query { want, since: None, lines: Some(1), now, within: PROBE, bytes: 64 << 20 };
+        let mut probed = Vec::new();
+        for source in self.all.iter() {
+            probed.push((source.clone(), self.read_one(source.clone(), query.clone()).await));
+        }
+        probed
     }
 
     async fn read_one(&self, source: Source, query: Query) -> Vec<Read> {
@@ -140,7 +154,9 @@ impl Sources {
                 let name = glob.as_str().to_owned();
                 let reading = move || files::read(&glob, &query, &times, &budget);
                 let done = tokio::task::spawn_blocking(reading).await;
-                done.unwrap_or_else(|_| vec![Read::gap(&name, format!("{name}: the reading broke off; try again"))])
+                done.unwrap_or_else(|_| {
+                    vec![Read::gap(&name, format!("{name}: the reading broke off; try again"))]
+                })
             }
         };
         drop(waiting);

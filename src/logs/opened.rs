@@ -69,7 +69,8 @@ impl Opened {
     /// Whether it is a copy of `live`'s beginning: a copy in progress, after which `live` is going to be emptied.
     fn is_copy_of(&self, live: &Self) -> io::Result<bool> {
         let common = self.head.len().min(live.head.len());
-        if self.length == 0 || self.length > live.length || self.head.get(..common) != live.head.get(..common) {
+        if self.length == 0 || self.length > live.length || self.head.get(..common) != live.head.get(..common)
+        {
             return Ok(false);
         }
         let from = self.length.saturating_sub(MARK as u64);
@@ -93,7 +94,9 @@ fn resolved(folder: &Path, name: &str) -> io::Result<PathBuf> {
     if target.parent() == Some(fs::canonicalize(folder)?.as_path()) {
         Ok(target)
     } else {
-        Err(io::Error::other("it is a link to another folder, which is not followed; name that folder's files instead"))
+        Err(io::Error::other(
+            "it is a link to another folder, which is not followed; name that folder's files instead",
+        ))
     }
 }
 
@@ -150,7 +153,9 @@ impl Log {
                 && left.iter().any(|other| other.place.same_file(&file.place));
             let same = left.iter().any(|other| other.id == file.id);
             let copy = file.place.is_old()
-                && left.first().is_some_and(|live| !live.place.is_old() && file.is_copy_of(live).unwrap_or(false));
+                && left
+                    .first()
+                    .is_some_and(|live| !live.place.is_old() && file.is_copy_of(live).unwrap_or(false));
             if !packed_twin && !same && !copy {
                 left.push(file);
             }

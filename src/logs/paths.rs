@@ -139,8 +139,12 @@ static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\.(\d{1,4
 
 impl Place {
     pub(super) fn of(name: &str) -> Self {
-        let packings =
-            [(".gz", Packing::Gzip), (".bz2", Packing::Foreign), (".xz", Packing::Foreign), (".zst", Packing::Foreign)];
+        let packings = [
+            (".gz", Packing::Gzip),
+            (".bz2", Packing::Foreign),
+            (".xz", Packing::Foreign),
+            (".zst", Packing::Foreign),
+        ];
         let packed = packings.iter().find_map(|(end, packing)| Some((name.strip_suffix(end)?, *packing)));
         let (mut rest, packing) = packed.unwrap_or((name, Packing::Plain));
         let mut number = None;
@@ -180,8 +184,18 @@ mod tests {
     #[test]
     fn rotated_files_are_told_in_time_order() {
         let mut names = [
-            "x.log.10.gz", "x.log.2.gz", "x.log", "x.log.1", "y-2026-11-20.log", "y-2026-11-21.log", "z.log-20261120.gz",
-            "z.log", "z.log-20261121", "z.log-20261121-1795278001", "plain", "20261121.log",
+            "x.log.10.gz",
+            "x.log.2.gz",
+            "x.log",
+            "x.log.1",
+            "y-2026-11-20.log",
+            "y-2026-11-21.log",
+            "z.log-20261120.gz",
+            "z.log",
+            "z.log-20261121",
+            "z.log-20261121-1795278001",
+            "plain",
+            "20261121.log",
         ]
         .map(|n| (Place::of(n), n));
         names.sort();
@@ -189,9 +203,18 @@ mod tests {
         assert_eq!(
             got,
             [
-                ".log=20261121.log", "plain=plain", "x.log=x.log", "x.log=x.log.1", "x.log=x.log.2.gz", "x.log=x.log.10.gz",
-                "y.log=y-2026-11-21.log", "y.log=y-2026-11-20.log", "z.log=z.log", "z.log=z.log-20261121-1795278001",
-                "z.log=z.log-20261121", "z.log=z.log-20261120.gz",
+                ".log=20261121.log",
+                "plain=plain",
+                "x.log=x.log",
+                "x.log=x.log.1",
+                "x.log=x.log.2.gz",
+                "x.log=x.log.10.gz",
+                "y.log=y-2026-11-21.log",
+                "y.log=y-2026-11-20.log",
+                "z.log=z.log",
+                "z.log=z.log-20261121-1795278001",
+                "z.log=z.log-20261121",
+                "z.log=z.log-20261120.gz",
             ]
         );
         assert!(Place::of("x.log.1").same_file(&Place::of("x.log.1.gz")));

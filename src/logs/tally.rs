@@ -108,7 +108,8 @@ impl Tally {
         }
         if self.want.context {
             self.previous.clear();
-            self.previous.extend_from_slice(line.text.get(..NEIGHBOUR.min(line.text.len())).unwrap_or_default());
+            self.previous
+                .extend_from_slice(line.text.get(..NEIGHBOUR.min(line.text.len())).unwrap_or_default());
             self.any_previous = true;
         }
     }

@@ -28,13 +28,11 @@ fn shape(text: &str) -> Option<Regex> {
 }
 
 /// `2026-11-21T16:20:01.5Z`, `2026/11/21 16:20:01`, `2026-11-21 16:20:01,123 +0100`.
-static ISO: Shape = LazyLock::new(|| {
-    shape(&format!(r"\b(?P<y>\d{{4}})[-/](?P<mo>\d\d)[-/](?P<d>\d\d)[T ]{CLOCK}{ZONE}"))
-});
+static ISO: Shape =
+    LazyLock::new(|| shape(&format!(r"\b(?P<y>\d{{4}})[-/](?P<mo>\d\d)[-/](?P<d>\d\d)[T ]{CLOCK}{ZONE}")));
 /// `21/Nov/2026:16:20:01 +0000`, `21 Nov 2026 16:20:01.123`, `21-Nov-2026 16:20:01 UTC`.
-static DAY_FIRST: Shape = LazyLock::new(|| {
-    shape(&format!(r"\b(?P<d>\d{{1,2}})[/ -]{MONTH}[/ -](?P<y>\d{{4}})[: ]{CLOCK}{ZONE}"))
-});
+static DAY_FIRST: Shape =
+    LazyLock::new(|| shape(&format!(r"\b(?P<d>\d{{1,2}})[/ -]{MONTH}[/ -](?P<y>\d{{4}})[: ]{CLOCK}{ZONE}")));
 /// `Nov 21 16:20:01`, `Nov 21 16:20:01.123 2026`.
 static MONTH_FIRST: Shape = LazyLock::new(|| {
     shape(&format!(r"\b{MONTH} {{1,2}}(?P<d>\d{{1,2}}) {CLOCK}(?: (?P<y>(?:19|20)\d\d)\b)?"))
@@ -138,13 +136,14 @@ mod tests {
 
     #[test]
     fn the_times_of_well_known_programs_are_read() {
-        let reader = Reader::new(
-            TimeZone::fixed(Offset::constant(1)),
-            "2026-11-21T18:00:00Z".parse().unwrap(),
-        );
+        let reader =
+            Reader::new(TimeZone::fixed(Offset::constant(1)), "2026-11-21T18:00:00Z".parse().unwrap());
         let table = [
             // nginx and Apache
-            (r#"1.2.3.4 - - [21/Nov/2026:16:20:01 +0000] "GET /?since=2020-01-01T00:00:00Z HTTP/1.1" 200"#, "2026-11-21T16:20:01Z"),
+            (
+                r#"1.2.3.4 - - [21/Nov/2026:16:20:01 +0000] "GET /?since=2020-01-01T00:00:00Z HTTP/1.1" 200"#,
+                "2026-11-21T16:20:01Z",
+            ),
             ("2026/11/21 16:20:01 [error] 12#12: *4 connect() failed", "2026-11-21T15:20:01Z"),
             ("[Sat Nov 21 16:20:01.123456 2026] [core:error] [pid 7]", "2026-11-21T15:20:01.123456Z"),
             // syslog, with and without a year's turn; a time a little ahead

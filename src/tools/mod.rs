@@ -5,6 +5,7 @@ pub mod blocked;
 pub mod check_up;
 pub mod customers;
 pub mod evidence;
+pub mod explain;
 pub mod health;
 pub mod logs;
 pub mod metrics;
@@ -13,6 +14,7 @@ pub mod rank;
 pub mod restart;
 pub mod score;
 pub mod search;
+pub mod search_logs;
 pub mod status;
 #[cfg(test)]
 mod testing;
@@ -35,6 +37,8 @@ use search::Search;
 pub struct Parts {
     /// Customers and containers.
     pub source: InventorySource,
+    /// Logs in files and journals.
+    pub logs: crate::logs::Sources,
     /// Where metrics and alerts come from.
     pub looks: Looks,
     /// The search over kept outputs.
@@ -60,15 +64,18 @@ impl fmt::Debug for Parts {
 
 /// The tools that need Docker and nothing else, in the order in which a model reads them.
 pub fn all(parts: Parts) -> Vec<Arc<dyn Tool>> {
-    let Parts { source, looks, search, look_within, restart, clock } = parts;
+    let Parts { source, logs, looks, search, look_within, restart, clock } = parts;
     let gatherer = Gatherer::new(source.clone(), looks, look_within);
+    let logs = logs::LogSources { inventory: source.clone(), others: logs };
     vec![
         Arc::new(check_up::CheckUp::new(source.clone(), gatherer.clone())),
         Arc::new(customers::ListCustomers::new(source.clone())),
         Arc::new(status::GetContainerStatus::new(source.clone())),
         Arc::new(health::GetHealthScore::new(source.clone(), gatherer)),
-        Arc::new(logs::GetRecentLogs::new(source.clone())),
+        Arc::new(logs::GetRecentLogs::new(logs.clone())),
         Arc::new(search::SearchOutput::new(search)),
         Arc::new(restart::RestartContainer::new(source, restart, clock)),
+        Arc::new(search_logs::SearchLogs::new(logs.clone())),
+        Arc::new(explain::ExplainError::new(logs)),
     ]
 }

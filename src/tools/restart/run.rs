@@ -203,7 +203,7 @@ impl RestartContainer {
         }
         match read {
             Ok(read) => {
-                let shown: Vec<_> = read.lines.iter().map(|l| logs::show(l, now)).collect();
+                let shown: Vec<_> = read.lines.iter().map(|l| logs::show::docker_line(l, now)).collect();
                 lines.push(format!("last log lines of {}:", r.service));
                 lines.extend(shown.iter().cloned());
                 blocks.push(Block::Log { source: r.name.clone(), lines: shown, omitted: 0 });

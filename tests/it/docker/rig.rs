@@ -72,6 +72,7 @@ impl Rig {
         let source = InventorySource::new(hosts, Rules::default());
         let tools = opsbot::tools::all(Parts {
             source,
+            logs: Default::default(),
             looks: Looks { metrics, alerts },
             search: Arc::new(|_| Ok(Found::default())),
             look_within: Duration::from_secs(4),
