@@ -14,7 +14,7 @@ use super::{
 };
 
 /// How often a log is read again that was rotated by truncation while it was read.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 /// So many logs of one source are read, the most recently written first.
 const LOGS: usize = 24;
 /// A record's first line, which says its time, is looked for in so many bytes of a block.
@@ -93,24 +93,24 @@ type Bounds<'a> = (&'a Query, &'a when::Reader, &'a Budget);
 fn read_log(glob: &PathGlob, folder: &Path, log: Log, bounds: Bounds<'_>) -> Read {
     let name = log.name.clone();
     let mut log = log;
-    for attempt in 1.. {
-        let (read, whole) = read_files(&log, bounds);
+    let mut tries = 1;
+    loop {
+        let (mut read, whole) = read_files(&log, bounds);
         if whole {
             return read;
         }
-        if attempt >= TRIES || bounds.2.spent().is_some() {
-            let mut read = read;
+        if tries >= TRIES || bounds.2.spent().is_some() {
             read.gaps
                 .push(format!("{name} was emptied again and again while it was read; lines may be missing"));
             return read;
         }
+        tries += 1;
         let again = opened::open(glob, folder).ok();
         match again.and_then(|logs| logs.into_iter().find(|l| l.name == name)) {
             Some(found) => log = found,
             None => return Read::gap(&name, format!("{name} went away while it was read")),
         }
     }
-    Read::gap(&name, format!("{name} was not read"))
 }
 
 /// The log's files from the newest on; false if one was emptied meanwhile.
@@ -169,7 +169,7 @@ impl Reading<'_> {
         let mut blocks = Backwards::new(&file.file, file.length);
         let mut dated = false;
         while let Some(block) = blocks.next(|bytes| self.opening(bytes))? {
-            let first = self.first_time(&block);
+            let first = self.query.since.and_then(|_| self.first_time(&block));
             let before = self.query.since.filter(|since| first.is_none_or(|first| first < *since));
             dated |= first.is_some();
             let mut part = self.tally.another();

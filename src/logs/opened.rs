@@ -15,7 +15,7 @@ use super::paths::{Packing, PathGlob, Place};
 /// So many bytes at a file's beginning, and at an end, tell it from others.
 const MARK: usize = 4_096;
 /// How often files are listed again when they change in between.
-const TRIES: usize = 6;
+const TRIES: usize = 40;
 
 /// One file of a log.
 #[derive(Debug)]

@@ -134,7 +134,7 @@ pub(super) enum Packing {
 
 /// The tests prove that they compile.
 static DATE: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"[-._]?((?:19|20)\d\d-?[01]\d-?[0-3]\d(?:[-_T.]?\d{2,6}(?:\D|$))?)").ok());
+    LazyLock::new(|| Regex::new(r"[-._]?((?:19|20)\d\d-?[01]\d-?[0-3]\d(?:[-_T.]?\d{2,12}(?:\D|$))?)").ok());
 static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\.(\d{1,4})$").ok());
 
 impl Place {

@@ -17,6 +17,7 @@ use crate::{
         Block, Level, Outcome, Param, ParamKind, ResolvedCall, Risk, Target, ToolCall, ToolError, ToolOutput,
         ToolSpec, Untrusted,
     },
+    logs::mask,
     policy::Permit,
 };
 use catalog::{CATALOG, Match};
@@ -88,8 +89,8 @@ impl Tool for ExplainError {
         let lines: Vec<_> =
             all.iter().take(LINES).map(|l| l.get(..l.floor_char_boundary(LINE)).unwrap_or(l)).collect();
         let found = CATALOG.as_ref().map(|c| c.find(&lines)).unwrap_or_default();
-        let parts = parts(&lines, &found);
-        let seen = seen::look(&self.sources, &parts, &found, cx.now).await;
+        let parts = telling(&lines, &found);
+        let seen = seen::look(&self.sources, &parts, cx.now).await;
         Ok(render(&lines, all.len() - lines.len(), (&found, &parts), &seen))
     }
 }
@@ -99,8 +100,16 @@ fn pasted(call: &ToolCall) -> Result<Untrusted, ToolError> {
     text.ok_or_else(|| ToolError::BadArgs("paste the message that is to be explained".into()))
 }
 
+/// A line that matters.
+#[derive(Clone, Copy, Debug)]
+struct Telling<'t> {
+    line: &'t str,
+    /// Where the catalogue knows it from, in bytes.
+    known: Option<usize>,
+}
+
 /// The lines that matter: those that fit the catalogue, else those that tell of trouble, else the first one.
-fn parts<'t>(lines: &[&'t str], found: &[Match<'_>]) -> Vec<&'t str> {
+fn telling<'t>(lines: &[&'t str], found: &[Match<'_>]) -> Vec<Telling<'t>> {
     let mut numbers: Vec<usize> = found.iter().map(|m| m.line).collect();
     let mut bad: Vec<(Trouble, usize)> =
         lines.iter().enumerate().filter_map(|(n, line)| Some((trouble::judge(line)?, n))).collect();
@@ -109,11 +118,13 @@ fn parts<'t>(lines: &[&'t str], found: &[Match<'_>]) -> Vec<&'t str> {
     if numbers.is_empty() {
         numbers.push(0);
     }
-    let mut parts: Vec<&str> = Vec::new();
-    for line in numbers.into_iter().filter_map(|n| lines.get(n)) {
-        let same = |other: &&&str| crate::logs::mask(other) == crate::logs::mask(line);
-        if parts.len() < PARTS && !parts.iter().any(|other| same(&other)) {
-            parts.push(line);
+    let mut parts: Vec<Telling<'_>> = Vec::new();
+    for n in numbers {
+        let Some(line) = lines.get(n).copied() else { continue };
+        let same = |other: &Telling<'_>| mask(other.line) == mask(line);
+        if parts.len() < PARTS && !parts.iter().any(same) {
+            let here = found.iter().filter(|m| m.line == n && !m.entry.generic);
+            parts.push(Telling { line, known: here.map(|m| m.span.start).min() });
         }
     }
     parts
@@ -126,7 +137,7 @@ fn quote(line: &str) -> String {
 fn render(
     lines: &[&str],
     left_out: usize,
-    (found, parts): (&[Match<'_>], &[&str]),
+    (found, parts): (&[Match<'_>], &[Telling<'_>]),
     seen: &Seen,
 ) -> ToolOutput {
     let shown: Vec<_> = found.iter().take(MEANINGS).collect();
@@ -146,7 +157,7 @@ fn render(
         paragraphs.push(format!("Also in this text: {}.", rest.join("; ")));
     }
     if found.is_empty() {
-        let quoted: Vec<_> = parts.iter().map(|line| format!("  {}", quote(line))).collect();
+        let quoted: Vec<_> = parts.iter().map(|part| format!("  {}", quote(part.line))).collect();
         paragraphs.push(format!(
             "Nothing in the catalogue fits, so this is no explanation. Of the {} I looked at these as the most telling:\n{}\n\
              With search_logs you find when it began and what stands around it.",
@@ -194,7 +205,7 @@ mod tests {
     fn explained(text: &str) -> ToolOutput {
         let lines: Vec<_> = text.lines().collect();
         let found = CATALOG.as_ref().unwrap().find(&lines);
-        let parts = parts(&lines, &found);
+        let parts = telling(&lines, &found);
         render(&lines, 0, (&found, &parts), &Seen::default())
     }
 

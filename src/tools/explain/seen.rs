@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time;
 
-use super::catalog::Match;
+use super::Telling;
 use crate::{
     domain::{Customer, CustomerId},
     logs::{Pattern, Want},
@@ -56,7 +56,8 @@ impl Seen {
             );
         }
         let name = |(id, count, services): &(CustomerId, u64, Vec<String>)| {
-            format!("customer {id} ({}, {count} times)", services.join(", "))
+            let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+            format!("customer {id} ({}, {times})", services.join(", "))
         };
         let named: Vec<_> = self.with.iter().take(NAMED).map(name).collect();
         let more = match self.with.len().saturating_sub(NAMED) {
@@ -72,8 +73,8 @@ impl Seen {
 }
 
 /// Looks for these lines' messages in every customer's logs.
-pub(super) async fn look(sources: &LogSources, parts: &[&str], found: &[Match<'_>], now: Timestamp) -> Seen {
-    let keys: Vec<_> = parts.iter().filter_map(|line| key(line, found)).collect();
+pub(super) async fn look(sources: &LogSources, parts: &[Telling<'_>], now: Timestamp) -> Seen {
+    let keys: Vec<_> = parts.iter().filter_map(key).collect();
     let pattern = (!keys.is_empty()).then(|| Pattern::new(&keys.join("|")).ok()).flatten();
     let Some(pattern) = pattern else { return Seen { too_short: true, ..Seen::default() } };
     let ask = Ask {
@@ -118,11 +119,10 @@ pub(super) async fn look(sources: &LogSources, parts: &[&str], found: &[Match<'_
 }
 
 /// A regular expression for the line's message, without what differs from one time to the next.
-fn key(line: &str, found: &[Match<'_>]) -> Option<String> {
+fn key(part: &Telling<'_>) -> Option<String> {
     // From where the catalogue knows it; else behind the time, the level and the like.
-    let known = found.iter().filter(|m| line.get(m.span.clone()).is_some() && !m.entry.generic);
-    let start = known.map(|m| m.span.start).min().unwrap_or_else(|| head(line));
-    let message = line.get(start..)?;
+    let start = part.known.unwrap_or_else(|| head(part.line));
+    let message = part.line.get(start..)?;
     let message = message.get(..message.floor_char_boundary(KEY))?;
     let mut out = String::new();
     let mut letters = 0;
@@ -184,7 +184,7 @@ const MONTHS: [&str; 12] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::explain::catalog::CATALOG;
+    use crate::tools::explain::{catalog::CATALOG, telling};
 
     #[test]
     fn a_message_is_found_again_with_other_numbers_and_without_what_stood_before() {
@@ -207,15 +207,18 @@ mod tests {
         ];
         for (pasted, same, other) in table {
             let found = CATALOG.as_ref().unwrap().find(&[pasted]);
-            let pattern = Pattern::new(&key(pasted, &found).unwrap()).unwrap();
+            let pattern = Pattern::new(&key(&telling(&[pasted], &found)[0]).unwrap()).unwrap();
             assert!(
                 !pattern.is_literal() && pattern.find(same.as_bytes()).is_some(),
                 "{pasted}: {pattern:?}"
             );
             assert!(pattern.find(other.as_bytes()).is_none(), "{pasted}: {pattern:?}");
         }
-        assert_eq!(key("502", &[]), None);
-        assert_eq!(key("error 17", &[]), None);
+        for short in
+            ["502", "error 17", "1.2.3.4 - - [21/Nov/2026:16:20:01 +0000] \"GET / HTTP/1.1\" 502 157"]
+        {
+            assert_eq!(key(&Telling { line: short, known: None }), None, "{short}");
+        }
     }
 
     #[test]

@@ -143,23 +143,19 @@ fn excerpt(newest: &[&Line], now: Timestamp) -> Vec<String> {
     if newest.len() > FEW {
         return newest.iter().map(|line| show::line(line, now)).collect();
     }
-    let mut out: Vec<String> = Vec::new();
-    let mut last: Option<&Untrusted> = None;
-    for line in newest {
-        let known = |text: &Untrusted, last: Option<&Untrusted>| last.is_some_and(|l| l == text);
-        if let Some(before) = line.before.as_ref().filter(|b| !known(b, last)) {
-            out.push(format!("  {before}"));
-        }
-        // The neighbour after the one before may be this very line.
-        if last == Some(&line.text) {
-            out.pop();
-        }
+    let is = |line: Option<&&Line>, text: &Untrusted| {
+        line.is_some_and(|l| l.text.as_str().starts_with(text.as_str()))
+    };
+    let mut out = Vec::new();
+    for (n, line) in newest.iter().enumerate() {
+        let previous = n.checked_sub(1).and_then(|n| newest.get(n));
+        let shown = |text: &&Untrusted| {
+            is(previous, text) || previous.is_some_and(|p| p.after.as_ref() == Some(*text))
+        };
+        out.extend(line.before.iter().filter(|b| !shown(b)).map(|before| format!("  {before}")));
         out.push(format!("> {}", show::line(line, now)));
-        last = Some(&line.text);
-        if let Some(after) = &line.after {
-            out.push(format!("  {after}"));
-            last = Some(after);
-        }
+        let next = newest.get(n + 1);
+        out.extend(line.after.iter().filter(|a| !is(next, a)).map(|after| format!("  {after}")));
     }
     out
 }
@@ -227,7 +223,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(shown, [("web", 2, 38), ("app", 1, 0)]);
+        assert_eq!(shown, [("web", 4, 38), ("app", 1, 0)]);
     }
 
     #[test]
@@ -244,7 +240,10 @@ mod tests {
     fn nothing_is_only_said_when_all_was_read() {
         let w = wanted(json!({"pattern": "x(", "since": "1h"}));
         let none = render(&"19".into(), &w, (vec![part(&w, "web", &["a"])], vec![]), now()).unwrap_err();
-        assert_eq!(none.to_string(), "no line of customer 19's logs matches `x(` in that time (1 line read)");
+        assert_eq!(
+            none.to_string(),
+            "nothing found: no line of customer 19's logs matches `x(` in that time (1 line read)"
+        );
         let gap = render(&"19".into(), &w, (vec![part(&w, "web", &["a"])], vec!["b is down".into()]), now())
             .unwrap();
         assert!(
