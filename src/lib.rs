@@ -15,6 +15,7 @@ pub mod engine;
 pub mod http;
 pub mod inventory;
 pub mod llm;
+pub mod logs;
 pub mod playbook;
 pub mod policy;
 pub mod prometheus;

@@ -16,7 +16,7 @@ use tokio::time;
 
 use super::{
     ContainerInfo, ContainerStats, DiskUsage, DockerError, HostConfig, Listed, LocalImage, LogQuery, LogRead,
-    Tag, decode::Decoder, image, info, tls, wire,
+    LogScan, PassingLine, Tag, decode::Decoder, image, info, log::Collected, tls, wire,
 };
 use crate::domain::{ContainerRef, HostName};
 
@@ -171,23 +171,34 @@ impl Host {
     }
 
     pub(super) async fn logs(&self, r: &ContainerRef, query: &LogQuery) -> Result<LogRead, DockerError> {
+        let keep = query.tail.map_or(usize::MAX, |n| n as usize);
+        let mut kept = Collected::new(keep);
+        let scan = self.scan_log(r, query, |line| kept.take(line)).await?;
+        Ok(kept.done(scan.seen, scan.broke))
+    }
+
+    pub(super) async fn scan_log(
+        &self,
+        r: &ContainerRef,
+        query: &LogQuery,
+        take: impl FnMut(&PassingLine<'_>),
+    ) -> Result<LogScan, DockerError> {
         let id = self.id(r)?;
         let since = query.since.map_or_else(String::new, |t| {
             format!("&since={}.{:09}", t.as_second(), t.subsec_nanosecond().max(0))
         });
-        let path = format!(
-            "/containers/{id}/logs?stdout=true&stderr=true&timestamps=true&tail={}{since}",
-            query.tail
-        );
-        let mut decoder = Decoder::new(query);
+        let tail = query.tail.map_or_else(|| "all".to_owned(), |n| n.to_string());
+        let path =
+            format!("/containers/{id}/logs?stdout=true&stderr=true&timestamps=true&tail={tail}{since}");
+        let mut decoder = Decoder::new(take);
         let mut bytes = 0;
         let read = self.get(&r.name, &path, |piece| {
             bytes += piece.len() as u64;
             decoder.push(piece).map_err(|g| DockerError::garbage(self.name(), g.0))?;
             Ok(bytes < query.max_bytes)
         });
-        let ended = self.within(self.config.timeout, read).await;
-        let mut broke = match ended {
+        let ended = self.within(query.within.unwrap_or(self.config.timeout), read).await;
+        let broke = match ended {
             Ok(()) if bytes >= query.max_bytes => {
                 Some(format!("reading ended after {} MiB", query.max_bytes >> 20))
             }
@@ -196,9 +207,8 @@ impl Host {
             Err(DockerError::Down { detail, .. }) if decoder.seen() > 0 => Some(detail),
             Err(e) => return Err(e),
         };
-        let mut read = decoder.finish().map_err(|g| DockerError::garbage(self.name(), g.0))?;
-        read.broke = broke.take().or(read.broke);
-        Ok(read)
+        let (seen, cut) = decoder.finish().map_err(|g| DockerError::garbage(self.name(), g.0))?;
+        Ok(LogScan { seen, broke: broke.or(cut) })
     }
 
     pub(super) async fn stats(&self, r: &ContainerRef) -> Result<Option<ContainerStats>, DockerError> {

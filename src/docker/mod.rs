@@ -6,6 +6,7 @@ mod host;
 mod image;
 mod info;
 mod listed;
+mod log;
 mod stats;
 mod tls;
 mod usage;
@@ -17,11 +18,12 @@ use futures::future::join_all;
 
 use crate::domain::{ContainerRef, HostName};
 
-pub use decode::{LogLine, LogQuery, LogRead};
+pub use decode::PassingLine;
 pub use error::DockerError;
 pub use image::{ImageName, LocalImage, Tag};
 pub use info::{ContainerInfo, Health, HealthProbe, State};
 pub use listed::{Listed, Port};
+pub use log::{LogLine, LogQuery, LogRead, LogScan};
 pub use stats::ContainerStats;
 pub use usage::{DiskUsage, Share, VolumeUsage};
 
@@ -103,6 +105,19 @@ impl DockerHosts {
     /// As [`DockerHosts::inspect`]; a stream that breaks after its first line is not an error but noted in the result.
     pub async fn logs(&self, r: &ContainerRef, query: &LogQuery) -> Result<LogRead, DockerError> {
         self.host(r)?.logs(r, query).await
+    }
+
+    /// Lets a container's log pass by, line by line, within the query's bounds: nothing of it is kept here.
+    ///
+    /// # Errors
+    /// As [`DockerHosts::logs`].
+    pub async fn scan_log(
+        &self,
+        r: &ContainerRef,
+        query: &LogQuery,
+        take: impl FnMut(&PassingLine<'_>) + Send,
+    ) -> Result<LogScan, DockerError> {
+        self.host(r)?.scan_log(r, query, take).await
     }
 
     /// What a running container uses, from two samples about a second apart; none when it does not run.

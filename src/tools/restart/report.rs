@@ -140,7 +140,7 @@ impl Progress<'_> {
         }
         match log {
             Ok(log) => {
-                let shown: Vec<_> = log.lines.iter().map(|l| logs::show(l, now)).collect();
+                let shown: Vec<_> = log.lines.iter().map(|l| logs::show::docker_line(l, now)).collect();
                 lines.push(format!("last log lines of {}:", r.service));
                 lines.extend(shown.iter().cloned());
                 blocks.push(Block::Log { source: r.name.clone(), lines: shown, omitted: 0 });

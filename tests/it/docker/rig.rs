@@ -90,6 +90,7 @@ impl Rig {
         let disk = GetDiskUsage::new(source.clone(), prometheus);
         let mut tools = opsbot::tools::all(Parts {
             source,
+            logs: Default::default(),
             looks,
             search: Arc::new(|_| Ok(Found::default())),
             look_within: Duration::from_secs(4),
