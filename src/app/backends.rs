@@ -76,6 +76,7 @@ pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backe
         docker_stats(source.hosts().clone()),
     )));
     all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels)));
+    all.extend(tools::notes::all(&source));
     Ok(Backends { source, prometheus, registry: Registry::new(all, tools::blocked_specs()) })
 }
 

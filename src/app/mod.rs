@@ -25,7 +25,7 @@ use crate::{
     config::{CallStyle, Config, Dialect, Env, ModelConfig},
     control::{People, people::host_uid},
     domain::{ChannelKind, ToolSpec},
-    engine::{Bounds, Brain, Engine, KnownPeople, Parts, people::Configured},
+    engine::{Bounds, Brain, Engine, KnownPeople, Memory, Parts, people::Configured},
     inventory::InventorySource,
     llm,
     policy::{Policy, RawRule, Redactor},
@@ -150,12 +150,23 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
                 .map_err(|e| Failure::config(format!("policy.approval_lifetime: {e}")))?,
             old_after: old_after(config),
         },
+        memory: memory(config),
     });
     let recovered = engine.recover().await?;
     if recovered > 0 {
         tracing::info!(recovered, "cards of the last run were settled");
     }
     Ok(App { engine, source, counters, people: Arc::new(people(config)) })
+}
+
+fn memory(config: &Config) -> Memory {
+    let m = &config.memory;
+    Memory {
+        budget: m.budget,
+        history: SignedDuration::from_hours(24 * i64::from(m.history_days)),
+        notes: m.notes_max,
+        note_lifetime: m.note_lifetime.and_then(|most| SignedDuration::try_from(most).ok()),
+    }
 }
 
 fn old_after(config: &Config) -> SignedDuration {

@@ -25,6 +25,8 @@ const DRAIN: Duration = Duration::from_secs(25);
 const SWEEP: Duration = Duration::from_secs(5);
 /// Shorter than the shortest keep-alive that servers default to (5 min), so that the model stays loaded.
 const KEEP_WARM: Duration = Duration::from_secs(240);
+/// How often old histories and notes are looked for.
+const FORGET: Duration = Duration::from_secs(3600);
 const RETRY: Policy = Policy::Restart { min: Duration::from_secs(1), max: Duration::from_secs(60) };
 
 type Board = Arc<Mutex<Health>>;
@@ -43,6 +45,7 @@ pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     }
     sweep(&mut tasks, app.engine.clone(), (board, channels), notifier_beat(&notifier));
     keep_warm(&mut tasks, &app.engine);
+    sweep_memory(&mut tasks, app.engine.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %context.source.path.display(), socket = %reach::socket(&context).display(), "opsbot runs");
     notifier.ready();
     let (code, why) = tokio::select! {
@@ -130,6 +133,21 @@ fn sweep(
                 }
                 tokio::select! {
                     () = tokio::time::sleep(SWEEP) => {}
+                    () = stop.cancelled() => return Ok(()),
+                }
+            }
+        }
+    });
+}
+
+fn sweep_memory(tasks: &mut Supervisor, engine: Engine) {
+    tasks.spawn("memory", RETRY, move |stop| {
+        let engine = engine.clone();
+        async move {
+            loop {
+                engine.sweep_memory().await.map_err(|e| e.to_string())?;
+                tokio::select! {
+                    () = tokio::time::sleep(FORGET) => {}
                     () = stop.cancelled() => return Ok(()),
                 }
             }

@@ -13,7 +13,7 @@ use super::{
     LogFormat, MetricsConfig, ModelConfig, PolicyConfig, PrometheusConfig, RedactConfig, RuleTable,
     TlsConfig,
     errors::nearest,
-    people,
+    memory, people,
     reader::{Reader, filled},
     secret, telegram,
 };
@@ -53,6 +53,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
     let customers = people::customers(r);
     let policy = policy(r, plain);
     let limits = limits(r);
+    let memory = r.table("memory", memory::memory).unwrap_or_default();
     let http = http(r);
     let log = log(r);
     let redact = r.table("redact", redact).unwrap_or_default();
@@ -68,6 +69,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
         customers,
         policy,
         limits,
+        memory,
         http,
         log,
         redact,

@@ -4,6 +4,7 @@ mod check;
 mod errors;
 #[cfg(test)]
 mod example;
+mod memory;
 mod people;
 mod reader;
 mod secret;
@@ -17,6 +18,7 @@ use serde::{Serialize, Serializer};
 use crate::domain::{Customer, HostName, PersonName, Role};
 
 pub use errors::{ConfigErrors, Problem};
+pub use memory::MemoryConfig;
 pub use secret::{HIDDEN, Secret};
 pub use source::{Env, Source, load, parse};
 pub use telegram::{TelegramConfig, TelegramLimits, TelegramRetry, TelegramTheme, WebhookConfig, WebhookTls};
@@ -48,6 +50,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// What one turn may use.
     pub limits: LimitsConfig,
+    /// What conversations and notes may take, and how long they are kept.
+    pub memory: MemoryConfig,
     /// The HTTP listener.
     pub http: HttpConfig,
     /// The daemon's own log.

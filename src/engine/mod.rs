@@ -9,6 +9,7 @@ pub mod session;
 mod approvals;
 mod audit;
 mod gate;
+mod memory;
 mod pairing;
 mod present;
 mod say;
@@ -32,6 +33,7 @@ pub use crate::store::StoreError;
 pub use commands::Command;
 pub use nearest::Directory;
 pub use pairing::PairAs;
+pub use memory::{Forget, Memory};
 pub use people::KnownPeople;
 pub use registry::Registry;
 pub use say::Fetch;
@@ -103,6 +105,8 @@ pub struct Parts {
     pub counters: Counters,
     /// Bounds.
     pub bounds: Bounds,
+    /// How much is remembered.
+    pub memory: Memory,
 }
 
 impl fmt::Debug for Parts {

@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod health;
 pub mod logs;
 pub mod metrics;
+pub mod notes;
 mod place;
 pub mod rank;
 pub mod restart;
@@ -18,6 +19,7 @@ pub mod status;
 mod testing;
 pub mod trouble;
 pub mod units;
+pub mod until;
 pub mod usage;
 
 use std::{fmt, sync::Arc, time::Duration};
