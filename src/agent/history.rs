@@ -223,4 +223,3 @@ pub fn shrink(messages: &mut [Message], budget: usize) -> bool {
     }
     total <= budget
 }
-

@@ -9,9 +9,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{
-        CustomerId, NewNote, Note, ResolvedCall, ToolCall, ToolError, ToolOutput, ToolSpec,
-    },
+    domain::{CustomerId, NewNote, Note, ResolvedCall, ToolCall, ToolError, ToolOutput, ToolSpec},
     policy::Permit,
 };
 

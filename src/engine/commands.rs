@@ -62,7 +62,8 @@ pub enum Pair {
 }
 
 /// Short names of tools that people type on a phone.
-const ALIASES: &[(&str, &str)] = &[("alerts", "list_active_alerts"), ("customers", "list_customers"), ("notes", "list_notes")];
+const ALIASES: &[(&str, &str)] =
+    &[("alerts", "list_active_alerts"), ("customers", "list_customers"), ("notes", "list_notes")];
 
 const STEERING: &[(&str, &str)] = &[
     ("/help [command]", "this list, or one command in full"),
@@ -178,7 +179,8 @@ fn forget(text: &str) -> Result<Forget, String> {
 /// The note that `text` is, unless it names its arguments.
 fn note(text: &str, specs: &[ToolSpec]) -> Option<ToolCall> {
     let spec = tool("remember", specs)?;
-    let keyed = |word: &str| word.split_once('=').is_some_and(|(key, _)| spec.params.iter().any(|p| p.name == key));
+    let keyed =
+        |word: &str| word.split_once('=').is_some_and(|(key, _)| spec.params.iter().any(|p| p.name == key));
     if text.is_empty() || text.split_whitespace().any(keyed) {
         return None;
     }

@@ -210,7 +210,8 @@ impl Engine {
         }
         let clean = Untrusted::new(&self.0.parts.redactor.redact(&text));
         let nonce = format!("{:08x}", SEED.hash_one(clean.as_str()) as u32);
-        let text = format!("What I asked you to remember:\n{}", policy::fence(&clean, &nonce, "notes by people"));
+        let text =
+            format!("What I asked you to remember:\n{}", policy::fence(&clean, &nonce, "notes by people"));
         let facts = Facts { read: if tainted { vec!["a note".into()] } else { vec![] }, ..Facts::default() };
         Ok(Some(Remembered {
             seq: None,
@@ -251,7 +252,8 @@ impl Engine {
 
     async fn forget_conversation(&self, inbound: &Inbound, sink: &Sink) -> Result<TurnStatus, StoreError> {
         let Some(mut place) = self.0.sessions.enter(&inbound.conversation, 1) else {
-            let text = "A question of yours is still being answered here: wait for it or /stop it, then /forget.";
+            let text =
+                "A question of yours is still being answered here: wait for it or /stop it, then /forget.";
             sink.notice(Level::Warning, text).await;
             return Ok(TurnStatus::Refused);
         };
@@ -333,14 +335,20 @@ impl Engine {
         }
         let mut lines = Vec::new();
         if let Some(facts) = rows.first().filter(|r| r.kind == RowKind::Summary).map(|r| &r.facts) {
-            lines.push(format!("Condensed before that: {}.", plural(facts.messages as usize, "message", "messages")));
+            lines.push(format!(
+                "Condensed before that: {}.",
+                plural(facts.messages as usize, "message", "messages")
+            ));
             lines.extend(facts.told().into_iter().map(|fact| format!("• {fact}")));
         }
         lines.push(match (history::tainted(&rows), history::sources(&rows).as_slice()) {
             (false, _) => "Text from outside: none was read here.".to_owned(),
             (true, []) => "Text from outside was read here: every change asks first.".to_owned(),
             (true, from) => {
-                format!("Text from outside was read here, through {}: every change asks first.", from.join(", "))
+                format!(
+                    "Text from outside was read here, through {}: every change asks first.",
+                    from.join(", ")
+                )
             }
         });
         if !settings.tools.is_empty() {

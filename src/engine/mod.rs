@@ -31,9 +31,9 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::store::StoreError;
 pub use commands::Command;
+pub use memory::{Forget, Memory};
 pub use nearest::Directory;
 pub use pairing::PairAs;
-pub use memory::{Forget, Memory};
 pub use people::KnownPeople;
 pub use registry::Registry;
 pub use say::Fetch;

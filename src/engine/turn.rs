@@ -118,7 +118,8 @@ impl Engine {
         if let Some(inbound) = message {
             let mut row = self.person_row(inbound, &mut kept);
             // A tainted note is not kept with the rows: whatever is said after reading it tells so.
-            row.facts.read = rows.iter().filter(|r| r.seq.is_none()).flat_map(|r| r.facts.read.clone()).collect();
+            row.facts.read =
+                rows.iter().filter(|r| r.seq.is_none()).flat_map(|r| r.facts.read.clone()).collect();
             rows.push(row);
         }
         let tainted = history::tainted(&rows);

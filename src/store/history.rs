@@ -115,9 +115,10 @@ impl Store {
         let forgotten =
             Forgotten { rows: self.history(conv).await?, settings: self.conversation(conv).await? };
         let mut tx = self.0.db.begin().await?;
-        for sql in
-            ["DELETE FROM history WHERE conversation = $1", "DELETE FROM conversations WHERE conversation = $1"]
-        {
+        for sql in [
+            "DELETE FROM history WHERE conversation = $1",
+            "DELETE FROM conversations WHERE conversation = $1",
+        ] {
             sqlx::query(sql).bind(conv.as_str()).execute(tx.conn()?).await?;
         }
         self.append_audit(&mut tx, &audit).await?;
@@ -125,12 +126,13 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// Deletes what was said before `before`, in whole turns: where a conversation has younger turns, up to the first
-    /// of them. Gives how many rows that were.
+    /// Deletes the turns that began before `before`; one that is the last and reaches past it stays. Gives how many rows
+    /// that were.
     pub async fn history_sweep(&self, before: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.0.db.begin().await?;
         let done = sqlx::query(
-            "DELETE FROM history WHERE at < $1 AND seq < COALESCE( \
+            "DELETE FROM history WHERE conversation IN (SELECT o.conversation FROM history o WHERE o.at < $1) \
+             AND seq < COALESCE( \
                (SELECT MIN(y.seq) FROM history y WHERE y.conversation = history.conversation AND y.at >= $1 \
                 AND y.kind IN ('user', 'outcome')), \
                (SELECT MAX(y.seq) + 1 FROM history y WHERE y.conversation = history.conversation \

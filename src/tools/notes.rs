@@ -195,7 +195,11 @@ async fn keep(args: &Args, customer: Option<CustomerId>, cx: &RunContext) -> Res
     let about = note.customer.as_ref().map(|c| format!(", about customer {c}")).unwrap_or_default();
     let until = note.expires_at.map(|at| format!(", until {}", day(at))).unwrap_or_default();
     let summary = format!("note {} is kept{about}{until}", note.id);
-    let shown = format!("Noted{about}{until}: {}. /forget_note {} deletes it.", note.text.trim_end_matches('.'), note.id);
+    let shown = format!(
+        "Noted{about}{until}: {}. /forget_note {} deletes it.",
+        note.text.trim_end_matches('.'),
+        note.id
+    );
     Ok(output(summary, Block::notice(Level::Info, shown)))
 }
 
@@ -220,11 +224,7 @@ fn listed(notes: &[Note], customer: Option<&CustomerId>) -> ToolOutput {
         vec![n.id.to_string(), n.person.to_string(), about, n.text.clone(), until]
     };
     let columns = ["id", "by", "about", "note", "until"].map(String::from).to_vec();
-    let table = Block::Table {
-        title: Some(summary.clone()),
-        columns,
-        rows: notes.iter().map(row).collect(),
-    };
+    let table = Block::Table { title: Some(summary.clone()), columns, rows: notes.iter().map(row).collect() };
     let mut lines = vec![summary.clone()];
     lines.extend(notes.iter().map(|n| format!("{}: {}", n.id, said(n))));
     ToolOutput { outcome: Outcome::Ok, summary, text: lines.join("\n"), blocks: vec![table] }
@@ -256,4 +256,107 @@ pub(super) async fn add_to(output: &mut ToolOutput, customer: &CustomerId, cx: &
 
 fn day(at: Timestamp) -> String {
     at.to_zoned(clock::zone()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::agent::port;
+
+    /// A notebook in memory; it breaks on demand.
+    #[derive(Default)]
+    struct Book(Mutex<Vec<Note>>, bool);
+
+    #[async_trait]
+    impl port::Notes for Book {
+        async fn keep(&self, new: NewNote) -> Result<Note, ToolError> {
+            let mut all = self.0.lock().unwrap();
+            let note = Note {
+                id: all.len() as i64 + 1,
+                person: "anna".into(),
+                conversation: "console:anna:1".into(),
+                customer: new.customer,
+                text: new.text,
+                tainted: false,
+                at: now(),
+                expires_at: new.expires_at,
+            };
+            all.insert(0, note.clone());
+            Ok(note)
+        }
+
+        async fn list(&self, customer: Option<&CustomerId>) -> Result<Vec<Note>, ToolError> {
+            if self.1 {
+                return Err(ToolError::Failed("the disk is full".into()));
+            }
+            let all = self.0.lock().unwrap().clone();
+            Ok(all.into_iter().filter(|n| customer.is_none() || n.customer.as_ref() == customer).collect())
+        }
+
+        async fn forget(&self, _: i64) -> Result<Note, ToolError> {
+            Err(ToolError::Failed("not here".into()))
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-21T10:31:05Z".parse().unwrap()
+    }
+
+    fn cx(book: Book) -> RunContext {
+        let progress = Arc::new(|_| {});
+        RunContext { now: now(), cancel: CancellationToken::new(), progress, notes: Arc::new(book) }
+    }
+
+    fn args(value: serde_json::Value) -> Args {
+        remember().read_args(&value).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_note_is_cleaned_bounded_and_dated() {
+        let cx = cx(Book::default());
+        let kept =
+            keep(&args(json!({"text": "on \u{202e}vacation\n until  May"})), Some("7".into()), &cx).await;
+        let kept = kept.unwrap();
+        assert!(
+            kept.summary.starts_with("note 1 is kept, about customer 7, until 2027-0"),
+            "{}",
+            kept.summary
+        );
+        assert!(!kept.text.contains("vacation"), "what the model reads holds no words of the note");
+        let note = cx.notes.list(None).await.unwrap().remove(0);
+        assert_eq!(note.text, "on vacation until May");
+        for (bad, part) in [
+            (json!({"text": "x".repeat(501)}), "at most 500"),
+            (json!({"text": "\u{200b}"}), "say what to remember"),
+            (json!({"text": "x", "until": "soon"}), "no date"),
+            (json!({"text": "x", "until": "2020-01-01"}), "over already"),
+        ] {
+            let error = keep(&args(bad), None, &cx).await.unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_check_up_tells_what_people_noted_and_does_without() {
+        let bare = || output("customer 7: all is well".into(), Block::text("x"));
+        let (mut out, busy) = (bare(), cx(Book::default()));
+        add_to(&mut out, &"7".into(), &busy).await;
+        assert_eq!(out, bare(), "no notes, no words");
+        for n in 0..7 {
+            keep(&args(json!({"text": format!("word {n}")})), Some("7".into()), &busy).await.unwrap();
+        }
+        keep(&args(json!({"text": "of somebody else"})), Some("19".into()), &busy).await.unwrap();
+        add_to(&mut out, &"7".into(), &busy).await;
+        assert!(out.text.contains("note by anna: word 6\nnote by anna: word 5"), "{}", out.text);
+        assert!(out.text.ends_with("2 more notes: /notes 7"), "{}", out.text);
+        assert!(!out.text.contains("else"));
+        let mut out = bare();
+        add_to(&mut out, &"7".into(), &cx(Book(Mutex::default(), true))).await;
+        assert_eq!(out, bare(), "a broken notebook hides no findings");
+    }
 }

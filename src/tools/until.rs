@@ -104,7 +104,11 @@ fn read(words: &[String], now: &Zoned) -> Option<Timestamp> {
 fn later(now: &Zoned, date: Date, at: Time, step: i64) -> Option<Timestamp> {
     let zoned = |date: Date| Some(date.to_datetime(at).to_zoned(now.time_zone().clone()).ok()?.timestamp());
     let first = zoned(date)?;
-    if first > now.timestamp() || step == 0 { Some(first) } else { zoned(date.checked_add(step.days()).ok()?) }
+    if first > now.timestamp() || step == 0 {
+        Some(first)
+    } else {
+        zoned(date.checked_add(step.days()).ok()?)
+    }
 }
 
 /// `8:00`, `18.30`, `8am`.
@@ -136,10 +140,7 @@ fn day(words: &[&str], now: &Zoned) -> Option<Date> {
             "tomorrow" | "morgen" => today.tomorrow().ok(),
             "übermorgen" | "uebermorgen" => today.checked_add(2.days()).ok(),
             word if let Some(month) = month(word) => coming(now, month, 1),
-            word => weekday(words).map_or_else(
-                || numeric(word, now),
-                |day| today.nth_weekday(1, day).ok(),
-            ),
+            word => weekday(words).map_or_else(|| numeric(word, now), |day| today.nth_weekday(1, day).ok()),
         },
         ["next", "week"] | ["nächste", "woche"] => today.nth_weekday(1, Weekday::Monday).ok(),
         ["next", "month"] | ["nächsten", "monat"] => today.last_of_month().tomorrow().ok(),
@@ -173,9 +174,7 @@ fn numeric(word: &str, now: &Zoned) -> Option<Date> {
     let parts: Vec<&str> = word.split('.').collect();
     match parts.as_slice() {
         [day, month, ""] => coming(now, month.parse().ok()?, day.parse().ok()?),
-        [day, month, year] => {
-            Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()
-        }
+        [day, month, year] => Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok(),
         _ => None,
     }
 }
@@ -280,7 +279,18 @@ mod tests {
 
     #[test]
     fn what_is_no_date_or_over_is_refused() {
-        for words in ["", "until", "soon", "until 7", "for 19", "until 2020-01-01", "until 25:00", "May 77", "99999999999 weeks", "until today"] {
+        for words in [
+            "",
+            "until",
+            "soon",
+            "until 7",
+            "for 19",
+            "until 2020-01-01",
+            "until 25:00",
+            "May 77",
+            "99999999999 weeks",
+            "until today",
+        ] {
             assert!(until(words, &now()).is_err(), "{words}");
         }
     }

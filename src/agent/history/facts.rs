@@ -133,7 +133,8 @@ impl Facts {
         }
         for sentence in words.split(['\n', '!', '?', ';']).flat_map(|part| part.split(". ")) {
             let lower = sentence.to_lowercase();
-            if ASKS.iter().any(|asks| lower.contains(asks)) && sentence.contains(|c: char| c.is_ascii_digit()) {
+            if ASKS.iter().any(|asks| lower.contains(asks)) && sentence.contains(|c: char| c.is_ascii_digit())
+            {
                 push(&mut self.kept, first(sentence, LONGEST));
             }
         }
@@ -146,7 +147,8 @@ impl Facts {
         let mut parts = Vec::new();
         for ModelCall { name, args, .. } in calls {
             parts.push(format!("called {name} {args}"));
-            let given = args.get("customer_id").map(|v| v.as_str().map_or_else(|| v.to_string(), String::from));
+            let given =
+                args.get("customer_id").map(|v| v.as_str().map_or_else(|| v.to_string(), String::from));
             let known = given.as_deref().and_then(|given| names.customer(given));
             if let Some(called) = known.map(|id| names.called(id))
                 && !self.customers.contains(&called)
@@ -281,7 +283,8 @@ fn numbered(words: &str) -> Vec<String> {
     let all: Vec<&str> = words.split_whitespace().collect();
     let digits = |word: &str| {
         let bare = word.trim_matches(|c: char| !c.is_ascii_digit());
-        (!bare.is_empty() && bare.len() <= 12 && bare.chars().all(|c| c.is_ascii_digit())).then(|| bare.to_owned())
+        (!bare.is_empty() && bare.len() <= 12 && bare.chars().all(|c| c.is_ascii_digit()))
+            .then(|| bare.to_owned())
     };
     let mut found = Vec::new();
     for (n, word) in all.iter().enumerate() {

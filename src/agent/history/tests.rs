@@ -206,8 +206,11 @@ struct Day {
 }
 
 fn day() -> impl Strategy<Value = Day> {
-    (0_u32..40, 0_usize..3000, prop::bool::weighted(0.2))
-        .prop_map(|(customer, log, outcome)| Day { customer, log, outcome })
+    (0_u32..40, 0_usize..3000, prop::bool::weighted(0.2)).prop_map(|(customer, log, outcome)| Day {
+        customer,
+        log,
+        outcome,
+    })
 }
 
 proptest! {
