@@ -153,7 +153,7 @@ const UNITS: [&str; 60] = [
     "kunden",
 ];
 /// Before a number they make it something else.
-const COUNTED: [&str; 14] = [
+const COUNTED: [&str; 26] = [
     "last",
     "past",
     "letzten",
@@ -168,6 +168,18 @@ const COUNTED: [&str; 14] = [
     "status",
     "version",
     "uid",
+    "ticket",
+    "incident",
+    "issue",
+    "case",
+    "card",
+    "note",
+    "vorfall",
+    "notiz",
+    "day",
+    "tag",
+    "forget_note",
+    "history",
 ];
 /// A customer called like one of these must be called a customer.
 const COMMON: [&str; 29] = [

@@ -144,7 +144,11 @@ fn day(words: &[&str], now: &Zoned) -> Option<Date> {
         },
         ["next", "week"] | ["nächste", "woche"] => today.nth_weekday(1, Weekday::Monday).ok(),
         ["next", "month"] | ["nächsten", "monat"] => today.last_of_month().tomorrow().ok(),
-        ["end", word] | ["ende", word] => coming(now, month(word)?, 1)?.last_of_month().tomorrow().ok(),
+        ["end", word] | ["ende", word] => {
+            let last = Date::new(today.year(), month(word)?, 1).ok()?.last_of_month();
+            let last = if last >= today { last } else { last.checked_add(1.year()).ok()?.last_of_month() };
+            last.tomorrow().ok()
+        }
         [a, b] => {
             let (month, day) = month(a).map(|m| (m, b)).or_else(|| month(b).map(|m| (m, a)))?;
             match day.parse::<i16>() {

@@ -171,7 +171,7 @@ fn a_smaller_budget_condenses_a_summary_once_more_and_then_no_more() {
     assert!(size(&second) <= 700);
     assert_eq!(compact(&second, 700, &names()), None);
     let alone = &second[..1];
-    assert_eq!(compact(alone, size(alone) - 1, &names()).map(|c| summary(&after(alone, c)).len() < 9), None);
+    assert_eq!(compact(alone, size(alone), &names()), None);
 }
 
 #[test]
