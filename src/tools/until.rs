@@ -144,6 +144,7 @@ fn day(words: &[&str], now: &Zoned) -> Option<Date> {
         },
         ["next", "week"] | ["nächste", "woche"] => today.nth_weekday(1, Weekday::Monday).ok(),
         ["next", "month"] | ["nächsten", "monat"] => today.last_of_month().tomorrow().ok(),
+        ["next", word] if let Some(day) = weekday(&[word]) => today.nth_weekday(1, day).ok(),
         ["end", word] | ["ende", word] => {
             let last = Date::new(today.year(), month(word)?, 1).ok()?.last_of_month();
             let last = if last >= today { last } else { last.checked_add(1.year()).ok()?.last_of_month() };

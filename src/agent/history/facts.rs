@@ -10,7 +10,7 @@ use super::{Remembered, RowKind, first};
 use crate::{
     agent::port::{Message, ModelCall},
     domain::CustomerId,
-    policy::Vocabulary,
+    policy::{Vocabulary, own_words},
 };
 
 /// What opens a summary, before everything else.
@@ -114,6 +114,7 @@ impl Facts {
 
     /// What the person says in own words.
     fn hear(&mut self, words: &str, names: &Vocabulary) {
+        let words = &own_words(words);
         let mentions = names.mentions(words);
         if !mentions.customers.is_empty() {
             self.last = mentions.customers.iter().map(|id| names.called(id)).collect();
