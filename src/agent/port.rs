@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::models::{Models, Wait};
 use crate::{
-    domain::{ResolvedCall, ToolCall, ToolError, ToolOutput, ToolSpec},
+    domain::{CustomerId, NewNote, Note, ResolvedCall, ToolCall, ToolError, ToolOutput, ToolSpec},
     policy::Permit,
 };
 
@@ -189,11 +189,45 @@ pub struct RunContext {
     pub cancel: CancellationToken,
     /// Takes one line of progress for the person who waits.
     pub progress: Arc<dyn Fn(String) + Send + Sync>,
+    /// The notes of whoever asked.
+    pub notes: Arc<dyn Notes>,
 }
 
 impl fmt::Debug for RunContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunContext").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// Notes, as far as whoever asked may reach them.
+#[async_trait]
+pub trait Notes: Send + Sync {
+    /// Keeps a note as the person's; gives it as it is kept.
+    async fn keep(&self, note: NewNote) -> Result<Note, ToolError>;
+
+    /// The person's own notes, or everybody's about one customer; newest first.
+    async fn list(&self, customer: Option<&CustomerId>) -> Result<Vec<Note>, ToolError>;
+
+    /// Forgets one of the person's own notes; gives what it was.
+    async fn forget(&self, id: i64) -> Result<Note, ToolError>;
+}
+
+/// There are no notes here.
+#[derive(Clone, Copy, Debug)]
+pub struct NoNotes;
+
+#[async_trait]
+impl Notes for NoNotes {
+    async fn keep(&self, _: NewNote) -> Result<Note, ToolError> {
+        Err(ToolError::Failed("no notes are kept here".into()))
+    }
+
+    async fn list(&self, _: Option<&CustomerId>) -> Result<Vec<Note>, ToolError> {
+        Ok(Vec::new())
+    }
+
+    async fn forget(&self, _: i64) -> Result<Note, ToolError> {
+        Err(ToolError::Failed("no notes are kept here".into()))
     }
 }
 

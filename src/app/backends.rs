@@ -89,6 +89,7 @@ pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backe
         }),
         docker_stats(source.hosts().clone()),
     )));
+    all.extend(tools::notes::all(&source));
     all.push(Arc::new(GetDiskUsage::new(source.clone(), prometheus.clone())));
     all.push(Arc::new(QueryPrometheus::new(prometheus.clone())));
     all.push(Arc::new(ClearCache::new(source.clone(), caches(config))));

@@ -27,7 +27,7 @@ use crate::{
     config::{CallStyle, Config, Dialect, Env, ModelConfig},
     control::{People, people::host_uid},
     domain::{ChannelKind, ToolSpec},
-    engine::{Bounds, Brain, Engine, KnownPeople, Parts, people::Configured},
+    engine::{Bounds, Brain, Engine, KnownPeople, Memory, Parts, people::Configured},
     llm,
     policy::{Policy, RawRule, Redactor},
     runtime::{Counters, clock},
@@ -173,6 +173,7 @@ fn parts(
         spill: lasting.spill.clone(),
         counters: lasting.counters.clone(),
         bounds: bounds(config)?,
+        memory: memory(config),
     };
     Ok((parts, warnings))
 }
@@ -188,6 +189,16 @@ fn bounds(config: &Config) -> Result<Bounds, Failure> {
             .map_err(|e| Failure::config(format!("policy.approval_lifetime: {e}")))?,
         old_after: old_after(config),
     })
+}
+
+fn memory(config: &Config) -> Memory {
+    let m = &config.memory;
+    Memory {
+        budget: m.budget,
+        history: SignedDuration::from_hours(24 * i64::from(m.history_days)),
+        notes: m.notes_max,
+        note_lifetime: m.note_lifetime.and_then(|most| SignedDuration::try_from(most).ok()),
+    }
 }
 
 fn old_after(config: &Config) -> SignedDuration {

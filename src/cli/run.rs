@@ -26,6 +26,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// The model waits this long for the channels' first poll.
 const FIRST_POLL: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
+/// How often old histories and notes are looked for.
+const FORGET: Duration = Duration::from_secs(3600);
 const RETRY: Policy = Policy::Restart { min: Duration::from_secs(1), max: Duration::from_secs(60) };
 
 type Board = Arc<Mutex<Health>>;
@@ -47,6 +49,7 @@ pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     let watched = (board, channels.clone(), app.counters.clone());
     sweep(&mut tasks, app.engine.clone(), watched, notifier_beat(&notifier));
     tend(&mut tasks, &app.engine, channels);
+    sweep_memory(&mut tasks, app.engine.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %context.source.path.display(), socket = %reach::socket(&context).display(), "opsbot runs");
     notifier.ready();
     let (code, why) = tokio::select! {
@@ -163,6 +166,21 @@ fn sweep(
                 }
                 tokio::select! {
                     () = tokio::time::sleep(SWEEP) => {}
+                    () = stop.cancelled() => return Ok(()),
+                }
+            }
+        }
+    });
+}
+
+fn sweep_memory(tasks: &mut Supervisor, engine: Engine) {
+    tasks.spawn("memory", RETRY, move |stop| {
+        let engine = engine.clone();
+        async move {
+            loop {
+                engine.sweep_memory().await.map_err(|e| e.to_string())?;
+                tokio::select! {
+                    () = tokio::time::sleep(FORGET) => {}
                     () = stop.cancelled() => return Ok(()),
                 }
             }

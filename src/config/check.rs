@@ -12,7 +12,7 @@ use super::{
     Config, DockerConfig, HttpConfig, InventoryConfig, LimitsConfig, LogConfig, LogFormat, MetricsConfig,
     PolicyConfig, PrometheusConfig, RedactConfig, RuleTable, TlsConfig, caches,
     errors::nearest,
-    logs, model, people, playbooks,
+    logs, memory, model, people, playbooks,
     reader::{Reader, filled},
     secret, telegram,
 };
@@ -55,6 +55,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
     let log_sources = logs::log_sources(r, &customers);
     let policy = policy(r, plain);
     let limits = limits(r);
+    let memory = r.table("memory", memory::memory).unwrap_or_default();
     let http = http(r);
     let log = log(r);
     let redact = r.table("redact", redact).unwrap_or_default();
@@ -73,6 +74,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
         log_sources,
         policy,
         limits,
+        memory,
         http,
         log,
         redact,

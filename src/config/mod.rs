@@ -7,6 +7,7 @@ mod errors;
 #[cfg(test)]
 mod example;
 mod logs;
+mod memory;
 mod model;
 mod people;
 mod playbooks;
@@ -25,6 +26,7 @@ pub use caches::{CacheBackend, CacheConfig, RedisConfig, VarnishConfig};
 pub use diff::changes;
 pub use errors::{ConfigErrors, Problem};
 pub use logs::LogSourceConfig;
+pub use memory::MemoryConfig;
 pub use model::ModelHost;
 pub use secret::{HIDDEN, Secret};
 pub use source::{Env, Source, load, parse, state_dir};
@@ -65,6 +67,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// What one turn may use.
     pub limits: LimitsConfig,
+    /// What conversations and notes may take, and how long they are kept.
+    pub memory: MemoryConfig,
     /// The HTTP listener.
     pub http: HttpConfig,
     /// The daemon's own log.

@@ -7,9 +7,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, Sink, redact_block, turn::stored};
+use super::{Engine, Sink, memory::Recall, redact_block, turn::stored};
 use crate::{
-    agent::{Remembered, RowKind, port::Message, step},
+    agent::{Remembered, RowKind, history::Facts, port::Message, step},
     domain::{
         Actor, ApprovalId, AuditEntry, AuditKind, Block, CardState, ConversationKey, Level, Outbound,
         Outcome, PersonName, ResolvedCall, ToolError, TurnStatus, tool::hex,
@@ -202,7 +202,7 @@ impl Engine {
         let ending = match self.permits(&approval, approver).await {
             Ok(permits) => {
                 sink.block(Block::Card(policy::card(&approval))).await;
-                self.run_permits(permits, &approval, &running.cancel, sink).await
+                self.run_permits(permits, (&approval, &running.cancel), sink).await
             }
             Err(why) => Ending::failed(format!("not run: {why}")),
         };
@@ -298,8 +298,7 @@ impl Engine {
     async fn run_permits(
         &self,
         permits: Vec<Permit>,
-        approval: &Approval,
-        cancel: &CancellationToken,
+        (approval, cancel): (&Approval, &CancellationToken),
         sink: &Sink,
     ) -> Ending {
         let mut told = Vec::new();
@@ -329,7 +328,8 @@ impl Engine {
                 }
             }
             sink.try_send(Outbound::Progress { text: format!("{call} …") });
-            match self.run(permit, spec, cancel, sink, clock::now()).await {
+            match self.run(permit, spec, (cancel, Recall::approved(self, approval)), sink, clock::now()).await
+            {
                 Ok(output) => {
                     told.push(output.summary);
                     blocks.extend(output.blocks);
@@ -406,6 +406,7 @@ impl Engine {
             tainted: approval.tainted || approval.state == CardState::Failed,
             words: vec![],
             confirmed_write: confirmed,
+            facts: decided(approval),
         })
     }
 
@@ -464,6 +465,15 @@ fn broken(unknown: bool, told: &mut Vec<String>) -> CardState {
         told.push("what it did by then is not known, verify it by hand".to_owned());
     }
     if unknown { CardState::Unknown } else { CardState::Failed }
+}
+
+/// Who decided what and how it ended, without a back end's words.
+fn decided(approval: &Approval) -> Facts {
+    let by = approval.decided_by.as_ref().map(|p| format!(", decided by {p}")).unwrap_or_default();
+    let at = clock::now().strftime("%Y-%m-%d %H:%M UTC");
+    let text = format!("{at} {}: {}{by}", calls(approval), approval.state);
+    let id: String = approval.id.to_string().chars().take(8).collect();
+    Facts::outcome(&text, &id)
 }
 
 fn calls(approval: &Approval) -> String {

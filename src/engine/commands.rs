@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::memory::{Forget, TURNS};
 use crate::domain::{ChannelKind, Param, ParamKind, Risk, Role, ToolCall, ToolSpec};
 
 /// What a slash command asks for.
@@ -23,6 +24,10 @@ pub enum Command {
     Deny(String),
     /// The cards that wait.
     Pending,
+    /// Forget something.
+    Forget(Forget),
+    /// So many turns of this conversation in short.
+    History(usize),
     /// How the bot itself is.
     Status,
     /// Who the bot takes the person for.
@@ -79,7 +84,8 @@ pub enum Pair {
 }
 
 /// Short names of tools that people type on a phone.
-const ALIASES: &[(&str, &str)] = &[("alerts", "list_active_alerts"), ("customers", "list_customers")];
+const ALIASES: &[(&str, &str)] =
+    &[("alerts", "list_active_alerts"), ("customers", "list_customers"), ("notes", "list_notes")];
 
 const STEERING: &[(&str, &str)] = &[
     ("/help [command]", "this list, or one command in full"),
@@ -89,6 +95,8 @@ const STEERING: &[(&str, &str)] = &[
     ("/deny ID", "no to a card"),
     ("/freeze", "no writes by anyone, over restarts, until /unfreeze"),
     ("/unfreeze", "writes again (admins)"),
+    ("/history [turns]", "what this conversation remembers"),
+    ("/forget [notes]", "forgets this conversation; with `notes` your notes"),
     ("/status", "how OpsBot itself is"),
     ("/whoami", "who OpsBot takes you for"),
     ("/pair [list | accept CODE NAME [role] | revoke NAME]", "who is known on chat platforms (admins)"),
@@ -130,6 +138,10 @@ pub fn parse(text: &str, specs: &[ToolSpec]) -> Option<Result<Command, String>> 
         "reload" => Ok(Command::Reload),
         "model" | "models" => model(rest).map(Command::Model),
         "pair" => pair(rest).map(Command::Pair),
+        "history" => turns(rest).map(Command::History),
+        "forget" => forget(rest).map(Command::Forget),
+        // A note is written as it is spoken, without quotation marks.
+        "remember" if let Some(call) = note(rest, specs) => Ok(Command::Tool(call)),
         name => match tool(name, specs) {
             Some(spec) => arguments(spec, rest).map(Command::Tool),
             None => Err(unknown(name, specs)),
@@ -184,6 +196,37 @@ fn model(text: &str) -> Result<ModelWish, String> {
         [name] if name != "pull" => Ok(ModelWish::Use(name.clone())),
         _ => Err("it is written /model, /model NAME, /model default or /model pull NAME [HOST]".into()),
     }
+}
+
+fn turns(text: &str) -> Result<usize, String> {
+    let (usual, most) = TURNS;
+    match text.parse() {
+        Ok(turns) if (1..=most).contains(&turns) => Ok(turns),
+        _ if text.is_empty() => Ok(usual),
+        _ => Err(format!("it is written /history [turns], 1 to {most} turns")),
+    }
+}
+
+fn forget(text: &str) -> Result<Forget, String> {
+    match text.split_once("of ").map_or((text, ""), |(what, name)| (what.trim(), name.trim())) {
+        ("", "") => Ok(Forget::Conversation),
+        ("notes", "") => Ok(Forget::Notes),
+        ("notes", name) => Ok(Forget::NotesOf(name.to_owned())),
+        _ => Err("it is written /forget for this conversation, /forget notes for your notes, /forget_note ID for one"
+            .into()),
+    }
+}
+
+/// The note that `text` is, unless it names its arguments.
+fn note(text: &str, specs: &[ToolSpec]) -> Option<ToolCall> {
+    let spec = tool("remember", specs)?;
+    let keyed =
+        |word: &str| word.split_once('=').is_some_and(|(key, _)| spec.params.iter().any(|p| p.name == key));
+    if text.is_empty() || text.split_whitespace().any(keyed) {
+        return None;
+    }
+    let args = Map::from_iter([("text".to_owned(), Value::from(text))]);
+    Some(ToolCall { tool: spec.name.to_owned(), args: spec.read_args(&Value::Object(args)).ok()? })
 }
 
 fn unknown(name: &str, specs: &[ToolSpec]) -> String {

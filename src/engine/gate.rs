@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Engine, Sink, playbook::RUN_PLAYBOOK, present};
+use super::{Engine, Sink, memory::Recall, playbook::RUN_PLAYBOOK, present};
 use crate::{
     agent::{CallResult, port::RunContext, step},
     domain::{
@@ -27,6 +27,8 @@ pub(super) struct Caller<'a> {
     pub(super) tainted: bool,
     /// The person's own words.
     pub(super) words: &'a Spoken,
+    /// More than own words is in the context.
+    pub(super) foreign: bool,
     pub(super) cancel: &'a CancellationToken,
 }
 
@@ -145,7 +147,8 @@ impl Engine {
         let call = permit.call().call.clone();
         sink.try_send(Outbound::Progress { text: format!("{call} …") });
         let (now, watch) = (clock::now(), crate::runtime::Stopwatch::start());
-        let outcome = self.run(permit, spec, caller.cancel, sink, now).await;
+        let notes = caller.notes(self);
+        let outcome = self.run(permit, spec, (caller.cancel, notes), sink, now).await;
         self.0.parts.counters.observe("opsbot_tool_seconds", &[("tool", spec.name)], watch.seconds());
         self.count("opsbot_tool_calls_total", spec.name);
         let (result, digest) = match outcome {
@@ -165,7 +168,7 @@ impl Engine {
         &self,
         permit: Permit,
         spec: &ToolSpec,
-        cancel: &CancellationToken,
+        (cancel, notes): (&CancellationToken, Recall),
         sink: &Sink,
         now: Timestamp,
     ) -> Result<ToolOutput, ToolError> {
@@ -177,6 +180,7 @@ impl Engine {
             now,
             cancel: cancel.clone(),
             progress: std::sync::Arc::new(move |text| progress.try_send(Outbound::Progress { text })),
+            notes: std::sync::Arc::new(notes),
         };
         // A bug in one tool must not leave a card that runs for ever.
         let work = AssertUnwindSafe(tool.call(permit, &cx)).catch_unwind();
@@ -241,6 +245,18 @@ impl Engine {
 }
 
 impl Caller<'_> {
+    /// The notes as this caller may reach them: with foreign text around only what the person said is kept.
+    fn notes(&self, engine: &Engine) -> Recall {
+        let own = || self.words.earlier.iter().chain(&self.words.since).cloned().collect();
+        Recall {
+            engine: engine.clone(),
+            person: self.actor.person.clone(),
+            conversation: self.conversation.clone(),
+            tainted: self.tainted,
+            own_words: self.foreign.then(own),
+        }
+    }
+
     pub(super) fn entry(&self, kind: AuditKind, at: Timestamp, summary: String, detail: Value) -> AuditEntry {
         AuditEntry {
             at,

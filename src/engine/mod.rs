@@ -11,6 +11,7 @@ mod approvals;
 mod ask;
 mod audit;
 mod gate;
+mod memory;
 mod model;
 mod pairing;
 mod present;
@@ -34,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::store::StoreError;
 pub use commands::Command;
+pub use memory::{Forget, Memory};
 pub use nearest::Directory;
 pub use pairing::PairAs;
 pub use people::KnownPeople;
@@ -111,6 +113,8 @@ pub struct Parts {
     pub counters: Counters,
     /// Bounds.
     pub bounds: Bounds,
+    /// How much is remembered.
+    pub memory: Memory,
 }
 
 impl fmt::Debug for Parts {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, Sink};
+use super::{Engine, Sink, memory::Recall};
 use crate::{
     domain::{
         Args, Block, Outbound, Outcome, Param, ParamKind, PlanStep, ResolvedCall, Risk, Target, ToolCall,
@@ -117,7 +117,8 @@ impl Engine {
             let Some(spec) = self.registry().spec(&step.call.tool) else {
                 return run.ends(format!("{number}: the tool is gone"), false);
             };
-            match self.run(permit, spec, cancel, sink, clock::now()).await {
+            match self.run(permit, spec, (cancel, Recall::approved(self, approval)), sink, clock::now()).await
+            {
                 Ok(output) => {
                     run.blocks.extend(output.blocks);
                     if output.outcome == Outcome::NotUp {

@@ -33,6 +33,8 @@ impl Engine {
             Command::Unfreeze => self.unfreeze(&inbound.actor, sink).await,
             Command::Pending => self.pending(sink).await,
             Command::Status => self.status(sink).await,
+            Command::Forget(what) => self.forget(&what, inbound, sink).await,
+            Command::History(turns) => self.show_history(turns, inbound, sink).await,
             Command::Pair(pair) => self.pair(pair, &inbound.actor, sink).await,
             Command::Help(topic) => Ok(self.help(topic.as_deref(), sink).await),
             Command::WhoAmI => {

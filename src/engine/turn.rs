@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     agent::{
-        CallResult, Effect, Event, Limits, PlannedCall, Remembered, RowKind, Turn, history,
+        CallResult, Effect, Event, Limits, PlannedCall, Remembered, RowKind, Turn,
+        history::{self, Facts},
         port::{Message, ModelCall},
         prompt,
     },
@@ -63,7 +64,7 @@ impl Engine {
     ) -> TurnStatus {
         let asking = Asking::begin();
         let cancel = &running.cancel;
-        let mut ledger = match self.open(conversation, message.map(|(_, m)| m)).await {
+        let mut ledger = match self.open(conversation, actor, message.map(|(_, m)| m)).await {
             Ok(ledger) => ledger,
             Err(error) => return self.store_broke(&error, sink).await,
         };
@@ -108,20 +109,18 @@ impl Engine {
     async fn open(
         &self,
         conversation: &ConversationKey,
+        actor: &Actor,
         message: Option<&Inbound>,
     ) -> Result<Ledger, StoreError> {
-        let rows = self.store().history(conversation).await?;
-        let mut rows: Vec<_> = rows.into_iter().filter_map(remembered).collect();
-        if let Some(brain) = self.brain()
-            && let Some(c) = history::compact(&rows, self.room(brain) * 2 / 3)
-        {
-            self.store().compact(conversation, c.up_to, stored(&c.summary)).await?;
-            rows.splice(..c.rows, [c.summary]);
-        }
+        let mut rows = self.recall(conversation, actor, message).await?;
         let new_from = rows.len();
         let mut kept = Vec::new();
         if let Some(inbound) = message {
-            rows.push(self.person_row(inbound, &mut kept));
+            let mut row = self.person_row(inbound, &mut kept);
+            // A tainted note is not kept with the rows: whatever is said after reading it tells so.
+            row.facts.read =
+                rows.iter().filter(|r| r.seq.is_none()).flat_map(|r| r.facts.read.clone()).collect();
+            rows.push(row);
         }
         let tainted = history::tainted(&rows);
         Ok(Ledger { rows, new_from, tainted, kept, ..Ledger::default() })
@@ -153,6 +152,7 @@ impl Engine {
             tainted: !inbound.quoted.is_empty(),
             words: vec![words],
             confirmed_write: false,
+            facts: Facts::default(),
         }
     }
 
@@ -179,6 +179,7 @@ impl Engine {
                 tainted: ledger.tainted,
                 words: vec![],
                 confirmed_write: false,
+                facts: Facts::default(),
             };
             rows.push(stored(&row));
         }
@@ -267,6 +268,7 @@ impl Engine {
             conversation: scene.conversation,
             tainted: ledger.tainted,
             words: &words,
+            foreign: ledger.tainted || history::pasted(&ledger.rows),
             cancel: scene.cancel,
         };
         let all = join_all(calls.iter().map(|p| self.gate(&p.call, &caller, scene.sink))).await;
@@ -310,6 +312,7 @@ impl Engine {
             tainted: ledger.tainted,
             words: vec![],
             confirmed_write: false,
+            facts: Facts::default(),
         };
         let asked = Message::Assistant { text: String::new(), thinking: String::new(), calls };
         let got = Message::Tool { id: None, name: call.tool.clone(), text };
@@ -419,13 +422,14 @@ fn complete(mut added: Vec<Message>) -> Vec<Message> {
     added
 }
 
-fn remembered(row: HistoryRow) -> Option<Remembered> {
+pub(super) fn remembered(row: HistoryRow) -> Option<Remembered> {
     let words: Vec<String> =
         row.words.map(|w| serde_json::from_str(&w).unwrap_or_default()).unwrap_or_default();
     Some(Remembered {
         seq: Some(row.seq),
         at: row.at,
         kind: RowKind::from_word(&row.kind),
+        facts: history::read_facts(&row.content),
         message: serde_json::from_value(row.content).ok()?,
         tainted: row.tainted,
         words,
@@ -434,10 +438,14 @@ fn remembered(row: HistoryRow) -> Option<Remembered> {
 }
 
 pub(super) fn stored(row: &Remembered) -> NewHistory {
+    let mut content = serde_json::to_value(&row.message).unwrap_or_default();
+    if let Some(content) = content.as_object_mut().filter(|_| !row.facts.is_empty()) {
+        content.insert("facts".into(), serde_json::to_value(&row.facts).unwrap_or_default());
+    }
     NewHistory {
         at: row.at,
         kind: row.kind.word().to_owned(),
-        content: serde_json::to_value(&row.message).unwrap_or_default(),
+        content,
         tainted: row.tainted,
         words: (!row.words.is_empty()).then(|| serde_json::to_string(&row.words).unwrap_or_default()),
         confirmed_write: row.confirmed_write,

@@ -15,6 +15,7 @@ mod freeze;
 mod health;
 mod history;
 mod key;
+mod notes;
 mod open;
 mod people;
 mod queue;
@@ -38,7 +39,7 @@ pub use channel::{OpenMessage, OpenReply, Posted, Progress, TurnEnd};
 pub use conversation::ConversationSettings;
 pub use error::StoreError;
 pub use health::StoreHealth;
-pub use history::{HistoryRow, NewHistory};
+pub use history::{Forgotten, HistoryRow, NewHistory};
 pub use key::AuditKey;
 pub use people::{Accepted, Settle, Settled};
 

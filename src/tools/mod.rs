@@ -13,6 +13,7 @@ pub mod image_updates;
 pub mod list_containers;
 pub mod logs;
 pub mod metrics;
+pub mod notes;
 mod place;
 pub mod playbooks;
 pub mod query_prometheus;
@@ -28,6 +29,7 @@ pub mod status;
 mod testing;
 pub mod trouble;
 pub mod units;
+pub mod until;
 pub mod usage;
 
 use std::{fmt, sync::Arc, time::Duration};

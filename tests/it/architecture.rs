@@ -51,8 +51,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Entries and wiring: they see everything.
 const SEES_ALL: &[&str] = &["app", "lib", "main", "cli", "bin", "doctor"];
 /// Rooms and files without clock, IO and `async`.
-const PURE: &[&str] =
-    &["src/domain", "src/policy", "src/agent/step.rs", "src/agent/history.rs", "src/agent/prompt.rs"];
+const PURE: &[&str] = &[
+    "src/domain",
+    "src/policy",
+    "src/agent/step.rs",
+    "src/agent/history.rs",
+    "src/agent/history",
+    "src/agent/prompt.rs",
+];
 const IMPURE: &[&str] = &["async", "tokio", "tokio_util", "std::fs", "std::net", "std::process", "::now("];
 const MAX_LINES: usize = 600;
 

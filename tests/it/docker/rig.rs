@@ -8,7 +8,7 @@ use std::{
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use opsbot::{
-    agent::port::{RunContext, Tool},
+    agent::port::{NoNotes, RunContext, Tool},
     docker::DockerHosts,
     domain::{
         Actor, ApprovalId, CardState, ChannelKind, Origin, PersonName, ResolvedCall, Role, ToolCall,
@@ -118,6 +118,7 @@ impl Rig {
             now: Timestamp::now(),
             cancel: self.cancel.clone(),
             progress: Arc::new(move |line| progress.lock().unwrap().push(line)),
+            notes: Arc::new(NoNotes),
         }
     }
 

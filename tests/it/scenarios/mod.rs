@@ -6,6 +6,7 @@ mod bytes;
 mod fallback;
 pub mod faults;
 mod hostile;
+mod memory;
 mod pairing;
 mod playbooks;
 mod redaction;

@@ -11,7 +11,7 @@ use opsbot::{
         Actor, AuditEntry, AuditKind, Block, Card, CardState, ChannelKind, ConversationKey, Inbound, Origin,
         Outbound, Role, TurnStatus, Untrusted,
     },
-    engine::{Bounds, Brain, Directory, Engine, KnownPeople, Parts, Sink, people::Configured},
+    engine::{Bounds, Brain, Directory, Engine, KnownPeople, Memory, Parts, Sink, people::Configured},
     llm::{self, Dialect},
     playbook::Playbooks,
     policy::{Policy, Redactor, approval::Verb},
@@ -39,6 +39,7 @@ pub struct Setup {
     /// How long the model may be silent.
     pub patience: Duration,
     pub bounds: Bounds,
+    pub memory: Memory,
     pub secrets: Vec<String>,
     /// The configuration's people on chat platforms.
     pub people: Vec<Configured>,
@@ -72,6 +73,7 @@ impl Default for Setup {
             num_ctx: 8192,
             patience: Duration::from_secs(10),
             bounds,
+            memory: Memory::default(),
             secrets: vec![],
             people: vec![],
             on_disk: false,
@@ -256,6 +258,7 @@ fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path
         spill,
         counters: Counters::new(Timestamp::now()),
         bounds: setup.bounds,
+        memory: setup.memory,
     })
 }
 

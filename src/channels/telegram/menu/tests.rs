@@ -275,6 +275,8 @@ fn the_command_menu_keeps_to_telegrams_limits_and_to_the_role() {
             "get_invoices",
             "get_rows",
             "help",
+            "history",
+            "forget",
             "status",
             "whoami",
             "version"
