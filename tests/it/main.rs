@@ -18,6 +18,7 @@ mod docker_helper;
 mod fake;
 mod http;
 mod llm;
+mod llm_fleet;
 mod prometheus;
 mod scenarios;
 mod systemd;
