@@ -10,6 +10,7 @@ use crate::{
     config::{self, Config, Env},
     control::{Client, Op},
     domain::{Block, Outbound, Role},
+    engine::Brain,
     logs::Sources,
     runtime::{Stopwatch, clock, trace},
 };
@@ -210,6 +211,18 @@ fn admin(row: &[String]) -> Option<app::ChatAdmin> {
     (role == Role::Admin.word()).then_some(app::ChatAdmin { person, channel, id })
 }
 
+/// Each of several model hosts.
+async fn hosts(brain: &Brain, report: &mut Report) {
+    let Some(models) = brain.model.models().filter(|m| m.hosts().len() > 1) else { return };
+    for (host, listed) in models.list().await {
+        let what = format!("model host {host}");
+        match listed {
+            Ok(listed) => report.add(&what, Mark::Ok, format!("lists {} models", listed.len())),
+            Err(error) => report.add(&what, Mark::Fail, error.to_string()),
+        }
+    }
+}
+
 /// One real completion.
 async fn model(config: &Config, report: &mut Report) {
     let Some(wanted) = &config.model else {
@@ -219,6 +232,7 @@ async fn model(config: &Config, report: &mut Report) {
         Ok(brain) => brain,
         Err(failure) => return report.add("model", Mark::Fail, failure.text),
     };
+    hosts(&brain, report).await;
     let request = ModelRequest {
         messages: vec![Message::User { text: "Answer with the word: ready".into() }],
         tools: Arc::new(vec![]),

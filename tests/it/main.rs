@@ -19,6 +19,7 @@ mod docker_helper;
 mod fake;
 mod http;
 mod llm;
+mod llm_fleet;
 mod logs;
 mod playbooks;
 mod prometheus;

@@ -11,7 +11,9 @@ use opsbot::{
         Actor, AuditEntry, AuditKind, Block, Card, CardState, ChannelKind, ConversationKey, Inbound, Origin,
         Outbound, Role, TurnStatus, Untrusted,
     },
-    engine::{Bounds, Brain, Directory, Engine, KnownPeople, Memory, Parts, Sink, people::Configured},
+    engine::{
+        Bounds, Brain, Directory, Engine, KnownPeople, Memory, Parts, Reloaded, Sink, people::Configured,
+    },
     llm::{self, Dialect},
     playbook::Playbooks,
     policy::{Policy, Redactor, approval::Verb},
@@ -53,6 +55,10 @@ pub struct Setup {
     pub more: Vec<Arc<dyn Tool>>,
     /// The names, in place of the site's.
     pub directory: Option<Directory>,
+    /// Further model hosts.
+    pub spares: Vec<String>,
+    /// Questions that a model host is asked at once.
+    pub parallel: usize,
 }
 
 impl Default for Setup {
@@ -81,6 +87,8 @@ impl Default for Setup {
             playbooks: vec![],
             more: vec![],
             directory: None,
+            spares: vec![],
+            parallel: 64,
         }
     }
 }
@@ -126,6 +134,14 @@ impl World {
         };
         self.engine = engine(&self.setup, &self.site, self.model.as_ref(), self.dir.path(), store);
         self.engine.recover().await.unwrap();
+    }
+
+    /// Takes what `setup` says now while everything goes on.
+    pub async fn reload(&self) {
+        let store = self.engine.store().clone();
+        let parts = parts(&self.setup, &self.site, self.model.as_ref(), self.dir.path(), store);
+        let reloaded = Reloaded { changes: vec!["something changed".into()], ..Reloaded::default() };
+        self.engine.renew(None, (parts, self.setup.people.clone()), reloaded).await.unwrap();
     }
 
     pub fn dir(&self) -> &Path {
@@ -226,6 +242,10 @@ async fn open(setup: &Setup, dir: &Path) -> Store {
 }
 
 fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path, store: Store) -> Engine {
+    Engine::new(parts(setup, site, model, dir, store))
+}
+
+fn parts(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path, store: Store) -> Parts {
     rustls::crypto::ring::default_provider().install_default().ok();
     let spill = Arc::new(SpillStore::open(&dir.join("kept"), Duration::from_secs(3600)).unwrap());
     let registry = match &setup.real {
@@ -243,7 +263,7 @@ fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path
     }
     assert!(playbooks.problems().is_empty(), "{:?}", playbooks.problems());
     let names = setup.directory.clone().unwrap_or_else(Site::directory);
-    Engine::new(Parts {
+    Parts {
         policy,
         store,
         registry,
@@ -259,7 +279,7 @@ fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path
         counters: Counters::new(Timestamp::now()),
         bounds: setup.bounds,
         memory: setup.memory,
-    })
+    }
 }
 
 fn brain(setup: &Setup, model: &FakeModel) -> Brain {
@@ -272,7 +292,14 @@ fn brain(setup: &Setup, model: &FakeModel) -> Brain {
         load_timeout: Duration::from_secs(10),
         ..llm::Settings::new(setup.dialect, &model.url, &setup.model)
     };
-    Brain { model: llm::connect(settings).unwrap(), mode: setup.mode, num_ctx: setup.num_ctx, max_tokens }
+    let host = |name: String, url: &str| llm::HostSettings {
+        name,
+        settings: llm::Settings { url: url.to_owned(), ..settings.clone() },
+        parallel: setup.parallel,
+    };
+    let spares = setup.spares.iter().enumerate().map(|(n, url)| host(format!("spare{n}"), url));
+    let hosts = std::iter::once(host("main".into(), &model.url)).chain(spares).collect();
+    Brain { model: llm::fleet(hosts).unwrap(), mode: setup.mode, num_ctx: setup.num_ctx, max_tokens }
 }
 
 fn home() -> Env {
