@@ -120,6 +120,8 @@ impl Group<'_> {
         let name = match key {
             Key::Project(project) => match owners.as_slice() {
                 [] => project.clone(),
+                // A project of nobody who is configured is a customer of that name.
+                [owner] if owner == project => format!("customer {owner}"),
                 owners => format!("{project} (customer {})", owners.join(", ")),
             },
             Key::Customer(id) => format!("customer {id}"),
