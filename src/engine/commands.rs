@@ -443,6 +443,20 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_of_one_text_takes_what_was_pasted_as_it_is() {
+        let text = Param { name: "text", kind: ParamKind::Text, required: true, help: "" };
+        let spec = ToolSpec { name: "explain_error", params: vec![text], ..specs().remove(0) };
+        let paste = "[error] \"GET /\n  it's line=2";
+        let table = [(paste, paste), ("\"two words\"", "two words"), ("text=\"two words\"", "two words")];
+        for (typed, want) in table {
+            let read = parse(&format!("/explain_error {typed}"), std::slice::from_ref(&spec));
+            let Some(Ok(Command::Tool(call))) = read else { panic!("{typed}: {read:?}") };
+            assert_eq!(call.args.text("text").as_deref(), Some(want));
+        }
+        assert!(matches!(parse("/explain_error", std::slice::from_ref(&spec)), Some(Err(_))));
+    }
+
+    #[test]
     fn wrong_commands_say_what_to_write() {
         let table = [
             ("/get_recent_logs", "`customer_id` is missing"),
