@@ -7,5 +7,6 @@ mod faults;
 pub mod house;
 mod kill;
 mod pair;
+mod sandbox;
 mod socket;
 mod stop;
