@@ -19,6 +19,7 @@ use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use backends::caches;
 pub use backends::{Backends, backends};
 pub use reload::Reloader;
 

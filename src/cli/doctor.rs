@@ -6,6 +6,7 @@ use super::{Context, reach, say};
 use crate::{
     agent::port::{Message, ModelRequest},
     app::{self, Backends, Failure},
+    cache::CustomerCache,
     channels::console::{Renderer, Screen, Style},
     config::{self, Config, Env},
     control::{Client, Op},
@@ -96,6 +97,18 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
             Mark::Warn,
             "none: no alerts, metrics from Docker only; set [prometheus] url",
         ),
+    }
+    for CustomerCache { customer, cache } in app::caches(&config) {
+        // What clearing it would meet is what there is.
+        let seen = match cache.clear(None) {
+            Ok(clear) => clear.look().await.map_err(|fault| fault.to_string()),
+            Err(sentence) => Err(sentence),
+        };
+        let (mark, seen) = match seen {
+            Ok(seen) => (Mark::Ok, format!("{cache} of customer {customer}: {seen}")),
+            Err(fault) => (Mark::Fail, fault),
+        };
+        report.add("cache", mark, seen);
     }
     model(&context.config, &mut report).await;
     let columns = ["what", "", "seen"].map(String::from).to_vec();

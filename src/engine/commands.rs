@@ -252,7 +252,10 @@ fn arguments(spec: &ToolSpec, text: &str) -> Result<ToolCall, String> {
         return Ok(ToolCall { tool: spec.name.to_owned(), args });
     }
     let mut open = spec.params.iter().peekable();
-    let tokens = split(text)?;
+    let tokens = match whole_text(spec, text) {
+        Some(tokens) => tokens,
+        None => split(text)?,
+    };
     for (n, token) in tokens.iter().enumerate() {
         if let Some((key, value)) = token.split_once('=')
             && spec.params.iter().any(|p| p.name == key)
@@ -290,6 +293,39 @@ fn arguments(spec: &ToolSpec, text: &str) -> Result<ToolCall, String> {
     let args =
         spec.read_args(&Value::Object(args)).map_err(|e| format!("{e}. It is written {}", usage(spec)))?;
     Ok(ToolCall { tool: spec.name.to_owned(), args })
+}
+
+/// Where a text comes first and only spans of time may follow (`/query_prometheus sum by (job) (up) 1h`), the text needs
+/// no quotes: it ends where the spans begin.
+fn whole_text(spec: &ToolSpec, text: &str) -> Option<Vec<String>> {
+    let (first, rest) = spec.params.split_first()?;
+    let fits = first.kind == ParamKind::Text
+        && !rest.is_empty()
+        && rest.iter().all(|param| param.kind == ParamKind::Duration);
+    if !fits
+        || text.is_empty()
+        || text.starts_with(['"', '\''])
+        || text.starts_with(&format!("{}=", first.name))
+    {
+        return None;
+    }
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    let mut spans = Vec::new();
+    while let [.., before, last] = words.as_slice() {
+        let given = last.split_once('=').is_some_and(|(name, _)| rest.iter().any(|param| param.name == name));
+        let plain = last.starts_with(|c: char| c.is_ascii_digit())
+            && last.ends_with(['s', 'm', 'h', 'd'])
+            && last.chars().all(|c| c.is_ascii_digit() || "smhd".contains(c))
+            && !before.eq_ignore_ascii_case("offset");
+        if spans.len() == rest.len() || !(given || plain) {
+            break;
+        }
+        spans.push((*last).to_owned());
+        words.pop();
+    }
+    spans.push(words.join(" "));
+    spans.reverse();
+    Some(spans)
 }
 
 fn split(text: &str) -> Result<Vec<String>, String> {
@@ -414,6 +450,36 @@ mod tests {
             untrusted: true,
             timeout: Duration::from_secs(1),
         }]
+    }
+
+    #[test]
+    fn a_text_before_spans_needs_no_quotes() {
+        let param = |name, kind, required| Param { name, kind, required, help: "" };
+        let span = ParamKind::Duration;
+        let params = vec![
+            param("query", ParamKind::Text, true),
+            param("range", span.clone(), false),
+            param("step", span, false),
+        ];
+        let query = ToolSpec { name: "query", params, ..specs().remove(0) };
+        let table = [
+            ("up", json!({"query": "up"})),
+            (
+                "sum by (job) (up{a=\"b c\"}) 1h",
+                json!({"query": "sum by (job) (up{a=\"b c\"})", "range": "1h"}),
+            ),
+            ("rate(up[5m]) 1h30m 1m", json!({"query": "rate(up[5m])", "range": "1h30m", "step": "1m"})),
+            ("up == 0 range=2h", json!({"query": "up == 0", "range": "2h"})),
+            ("up offset 5m", json!({"query": "up offset 5m"})),
+            ("up > 5", json!({"query": "up > 5"})),
+            ("'up == 0' 1h", json!({"query": "up == 0", "range": "1h"})),
+        ];
+        for (text, want) in table {
+            let Some(Ok(Command::Tool(call))) = parse(&format!("/query {text}"), &[query.clone()]) else {
+                panic!("{text} is no call")
+            };
+            assert_eq!(Value::Object(call.args.0), want, "{text}");
+        }
     }
 
     #[test]

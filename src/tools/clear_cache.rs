@@ -161,7 +161,7 @@ impl Tool for ClearCache {
     }
 }
 
-/// `…; done before: delete every key in redis 127.0.0.1:6379 db 0 (12 keys before, 0 keys now)`.
+/// `…; done before: delete every key in redis 127.0.0.1:6379 db 0 (before: 12 keys; now: 0 keys)`.
 fn with_done(text: String, done: &[(&Job, Report)]) -> String {
     match done {
         [] => text,
@@ -170,7 +170,7 @@ fn with_done(text: String, done: &[(&Job, Report)]) -> String {
 }
 
 fn line((job, report): &(&Job, Report)) -> String {
-    format!("{job} ({} before, {} now)", report.before, report.after)
+    format!("{job} (before: {}; now: {})", report.before, report.after)
 }
 
 fn told(customer: &CustomerId, done: &[(&Job, Report)]) -> ToolOutput {

@@ -1,5 +1,6 @@
 //! The tool `query_prometheus`: any PromQL, at one moment or over time, as a table and a chart, within bounds.
 
+mod legend;
 mod names;
 mod render;
 

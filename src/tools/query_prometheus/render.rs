@@ -1,10 +1,10 @@
 //! What `query_prometheus` says: a table and a chart for a person, the same values as lines for the model.
 
-use std::{cmp::Ordering, collections::BTreeMap, fmt::Write, time::Duration};
+use std::{cmp::Ordering, fmt::Write, time::Duration};
 
 use jiff::Timestamp;
 
-use super::units;
+use super::{legend::Legend, units};
 use crate::{
     domain::{Block, Chart, Level, Outcome, ToolOutput, Untrusted, outbound::Series},
     prometheus::{Evaluation, InstantSeries, LARGEST, Labels, RangeSeries, Value},
@@ -14,10 +14,8 @@ use crate::{
 const DRAWN: usize = 8;
 /// So many series are listed.
 const LISTED: usize = 40;
-/// A label's value is cut to so many bytes.
-const LABEL: usize = 80;
-/// A series' name is cut to so many bytes.
-const NAME: usize = 240;
+/// A text as result is cut to so many bytes.
+const TEXT: usize = 240;
 /// A query is cut to so many bytes in titles.
 const TITLE: usize = 120;
 
@@ -60,18 +58,18 @@ pub(super) fn output(asked: &Asked<'_>, evaluation: &Evaluation) -> ToolOutput {
     notes.extend(evaluation.warnings.iter().map(|text| format!("Prometheus warns: {text}")));
     match &evaluation.value {
         Value::Scalar(value) => single(&title, "a number", &number(*value), notes),
-        Value::Text(text) => single(&title, "a text", text.cut(NAME).as_str(), notes),
+        Value::Text(text) => single(&title, "a text", text.cut(TEXT).as_str(), notes),
         Value::Instants(answer) => {
-            let common = common(answer.series.iter().map(|one| &one.labels));
+            let legend = Legend::of(&answer.series.iter().map(|one| &one.labels).collect::<Vec<_>>());
             let rows =
-                answer.series.iter().map(|one: &InstantSeries| row(&one.labels, &common, one.value, &[]));
-            listed(&title, &common, rows.collect(), answer.omitted, notes)
+                answer.series.iter().map(|one: &InstantSeries| row(&one.labels, &legend, one.value, &[]));
+            listed(&title, &legend, rows.collect(), answer.omitted, notes)
         }
         Value::Ranges(answer) => {
-            let common = common(answer.series.iter().map(|one| &one.labels));
-            let one = |one: &'_ RangeSeries| one.points.last().map_or(f64::NAN, |(_, value)| *value);
-            let rows = answer.series.iter().map(|s| row(&s.labels, &common, one(s), &s.points));
-            listed(&title, &common, rows.collect(), answer.omitted, notes)
+            let legend = Legend::of(&answer.series.iter().map(|one| &one.labels).collect::<Vec<_>>());
+            let last = |one: &RangeSeries| one.points.last().map_or(f64::NAN, |(_, value)| *value);
+            let rows = answer.series.iter().map(|one| row(&one.labels, &legend, last(one), &one.points));
+            listed(&title, &legend, rows.collect(), answer.omitted, notes)
         }
     }
 }
@@ -87,7 +85,7 @@ fn single(title: &str, what: &str, value: &str, notes: Vec<String>) -> ToolOutpu
 
 fn listed(
     title: &str,
-    common: &BTreeMap<&str, &str>,
+    legend: &Legend<'_>,
     mut rows: Vec<Row<'_>>,
     omitted: usize,
     mut notes: Vec<String>,
@@ -98,15 +96,11 @@ fn listed(
         notes.push(format!("{} more series are not listed", count - LISTED));
     }
     let over_time = rows.iter().any(|row| !row.points.is_empty());
-    let mut text = format!("{title}: {count} series, largest first");
-    if !common.is_empty() {
-        // Writing to a String cannot fail.
-        write!(text, "; all with {{{}}}", written(common.iter().map(|(n, v)| (*n, *v)))).ok();
-    }
-    text.push('\n');
+    let mut text = format!("{title}: {count} series, largest first{}\n", legend.heading());
     let mut cells = Vec::new();
     for row in rows.iter().take(LISTED) {
         let mut line = vec![row.name.clone(), shown(row.last, row.bytes)];
+        // Writing to a String cannot fail.
         write!(text, "{}: {}", row.name, shown(row.last, row.bytes)).ok();
         if over_time {
             let spread = spread(row.points).map(|values| values.map(|value| shown(value, row.bytes)));
@@ -161,46 +155,9 @@ fn chart(title: &str, rows: &[Row<'_>], notes: &mut Vec<String>) -> Option<Block
     }))
 }
 
-/// The labels that all series share; they are said once. A single series keeps its own.
-fn common<'a>(mut all: impl Iterator<Item = &'a Labels>) -> BTreeMap<&'a str, &'a str> {
-    let Some(first) = all.next() else { return BTreeMap::new() };
-    let mut shared: BTreeMap<_, _> =
-        first.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let mut several = false;
-    for labels in all {
-        several = true;
-        shared.retain(|name, value| labels.get(*name).is_some_and(|other| other.as_str() == *value));
-    }
-    if several { shared } else { BTreeMap::new() }
-}
-
-fn row<'a>(
-    labels: &Labels,
-    common: &BTreeMap<&str, &str>,
-    last: f64,
-    points: &'a [(Timestamp, f64)],
-) -> Row<'a> {
-    let metric = labels.get("__name__").map(Untrusted::as_str).unwrap_or_default();
-    let own = labels.iter().filter(|(name, _)| !common.contains_key(name.as_str()) && *name != "__name__");
-    let inner = written(own.map(|(name, value)| (name.as_str(), value.as_str())));
-    let shown_metric = if common.contains_key("__name__") { "" } else { metric };
-    let name = match (shown_metric, inner.as_str()) {
-        ("", inner) => format!("{{{inner}}}"),
-        (metric, "") => metric.to_owned(),
-        (metric, inner) => format!("{metric}{{{inner}}}"),
-    };
-    let name = Untrusted::new(&name).cut(NAME).as_str().to_owned();
-    Row { name, bytes: metric.ends_with("_bytes"), last, points }
-}
-
-/// `job="node", mode="idle"`: each value one short line.
-fn written<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let one = |(name, value): (&str, &str)| {
-        let line = value.split_whitespace().collect::<Vec<_>>().join(" ");
-        let line = Untrusted::new(&line).cut(LABEL).as_str().replace('\\', "\\\\").replace('"', "\\\"");
-        format!("{name}=\"{line}\"")
-    };
-    labels.map(one).collect::<Vec<_>>().join(", ")
+fn row<'a>(labels: &Labels, legend: &Legend<'_>, last: f64, points: &'a [(Timestamp, f64)]) -> Row<'a> {
+    let bytes = labels.get("__name__").is_some_and(|metric| metric.as_str().ends_with("_bytes"));
+    Row { name: legend.name(labels), bytes, last, points }
 }
 
 /// NaN stands last.

@@ -132,7 +132,7 @@ async fn a_connection_that_goes_during_the_write_leaves_it_unknown_and_tells_wha
     let error = rig.clear(json!({"customer_id": "7"})).await.unwrap_err().to_string();
     assert!(error.contains("whether anything was deleted is not known"), "{error}");
     assert!(
-        error.contains("done before: delete every key in") && error.contains("(3 keys before, 0 keys now)"),
+        error.contains("done before: delete every key in") && error.contains("(before: 3 keys; now: 0 keys)"),
         "{error}"
     );
     assert_eq!(good.size(0), 0);

@@ -31,7 +31,7 @@ async fn a_pattern_deletes_its_keys_and_no_others() {
     assert_eq!(fresh.plan[0].now.as_deref(), Some("2,501 keys"));
     let out = rig.run(call, fresh).await.unwrap();
     assert_eq!(out.outcome, Outcome::Ok);
-    assert!(out.summary.contains("(2,501 keys before, 0 keys now)"), "{}", out.summary);
+    assert!(out.summary.contains("(before: 2,501 keys; now: 0 keys)"), "{}", out.summary);
     assert!(matches!(&out.blocks[0], Block::Table { rows, .. } if rows[0][1..] == ["2,501 keys", "0 keys"]));
     assert_eq!(server.size(0), 11, "page:* and sessionx stay");
     let progress = rig.progress.lock().unwrap().clone();
@@ -66,7 +66,7 @@ async fn a_whole_clear_takes_the_database_or_the_prefix_and_never_a_neighbour() 
     // Nothing there: nothing to clear, and no failure.
     let out = rig.clear(json!({"customer_id": "7"})).await.unwrap();
     assert!(
-        out.outcome == Outcome::Ok && out.summary.contains("(0 keys before, 0 keys now)"),
+        out.outcome == Outcome::Ok && out.summary.contains("(before: 0 keys; now: 0 keys)"),
         "{}",
         out.summary
     );

@@ -8,5 +8,6 @@ pub mod house;
 mod kill;
 mod pair;
 mod reload;
+mod sandbox;
 mod socket;
 mod stop;
