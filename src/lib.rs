@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod app;
+pub mod cache;
 pub mod channels;
 pub mod chart;
 pub mod cli;
@@ -14,6 +15,8 @@ pub mod engine;
 pub mod http;
 pub mod inventory;
 pub mod llm;
+pub mod logs;
+pub mod playbook;
 pub mod policy;
 pub mod prometheus;
 pub mod runtime;

@@ -1,11 +1,22 @@
 //! What a conversation remembers, how much of it a prompt may hold, and how the rest is condensed.
 
+mod facts;
+#[cfg(test)]
+mod tests;
+
 use jiff::Timestamp;
+
+pub use facts::{Facts, read_facts};
 
 use crate::{
     agent::{port::Message, prompt::message_tokens},
-    policy::Spoken,
+    policy::{Spoken, Vocabulary},
 };
+
+/// Past so many rows a conversation is condensed, however short they are.
+const MOST_ROWS: usize = 400;
+/// The most of a person's messages whose own words a summary keeps.
+const MOST_WORDS: usize = 40;
 
 /// What kind of row it is; the store keeps its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +74,8 @@ pub struct Remembered {
     pub words: Vec<String>,
     /// A confirmed write ended here: targets must be named anew after it.
     pub confirmed_write: bool,
+    /// What code knows of it: of condensed rows all that outlives them, of an outcome what was decided.
+    pub facts: Facts,
 }
 
 /// Whether anything in the context came from outside.
@@ -70,12 +83,36 @@ pub fn tainted(rows: &[Remembered]) -> bool {
     rows.iter().any(|r| r.tainted)
 }
 
+/// Through what foreign text came in, oldest first; empty where none did.
+pub fn sources(rows: &[Remembered]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for source in rows.iter().flat_map(|r| r.facts.read.iter().cloned().chain(facts::source(r))) {
+        if !found.contains(&source) {
+            found.push(source);
+        }
+    }
+    found
+}
+
+/// Whether a message holds more than the person's own words: a paste or a quote that nothing marks as one.
+pub fn pasted(rows: &[Remembered]) -> bool {
+    let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count();
+    rows.iter().any(|row| match &row.message {
+        Message::User { text } if row.kind == RowKind::User => {
+            letters(text) > row.words.iter().map(|w| letters(w)).sum()
+        }
+        _ => false,
+    })
+}
+
 /// The person's own words up to the last confirmed write and since then, oldest first.
 pub fn words(rows: &[Remembered]) -> Spoken {
     let from = rows.iter().rposition(|r| r.confirmed_write).map_or(0, |n| n + 1);
     let (earlier, since) = rows.split_at_checked(from).unwrap_or_default();
-    let all = |rows: &[Remembered]| rows.iter().flat_map(|r| r.words.iter().cloned()).collect();
-    Spoken { earlier: all(earlier), since: all(since) }
+    let all = |rows: &[Remembered]| rows.iter().flat_map(|r| r.words.clone()).collect::<Vec<_>>();
+    // What a summary says of the time before a confirmed write only ever serves "its".
+    let before = rows.iter().filter_map(|r| r.facts.said.clone());
+    Spoken { earlier: before.chain(all(earlier)).collect(), since: all(since) }
 }
 
 /// How many tokens the rows take.
@@ -94,43 +131,35 @@ pub struct Compaction {
     pub summary: Remembered,
 }
 
-/// Condenses the oldest turns once `rows` exceed `budget` tokens, keeping the newest turns that fit half of it.
+/// Condenses the oldest turns once `rows` exceed `budget` tokens (or are too many), keeping the newest turns that fit
+/// half of it; what stands in their place takes at most a quarter.
 ///
-/// It is done by code: who asked what, which tools looked, how the answer began. Nothing of the policy lives in a
-/// history, so nothing of it can be lost; taint and the person's words are carried over.
-pub fn compact(rows: &[Remembered], budget: usize) -> Option<Compaction> {
-    if size(rows) <= budget {
+/// It is done by code: facts first, then who asked what, which tools looked, how the answer began. Nothing of the policy
+/// lives in a history, so nothing of it can be lost; taint and the person's words are carried over.
+pub fn compact(rows: &[Remembered], budget: usize, names: &Vocabulary) -> Option<Compaction> {
+    if !is_due(rows, budget) {
         return None;
     }
-    let mut keep_from = rows.len();
-    let mut kept = 0;
-    for (n, row) in rows.iter().enumerate().rev() {
-        kept += message_tokens(&row.message);
-        if kept > budget / 2 {
-            break;
-        }
-        if row.kind == RowKind::User || row.kind == RowKind::Outcome {
-            keep_from = n;
-        }
-    }
-    let (old, _) = rows.split_at_checked(keep_from)?;
+    let (old, _) = rows.split_at_checked(newest(rows, budget / 2))?;
     let last = old.last()?;
     let up_to = last.seq?;
-    if let [only] = old
-        && only.kind == RowKind::Summary
+    let mut facts = Facts::default();
+    for row in old {
+        facts.learn(row, names);
+    }
+    facts.fit(budget / 4 * 3);
+    let text = facts.text();
+    if let [Remembered { kind: RowKind::Summary, message: Message::User { text: before }, .. }] = old
+        && text.len() >= before.len()
     {
         return None;
     }
-    let mut lines: Vec<String> = old.iter().filter_map(line).collect();
-    while lines.iter().map(String::len).sum::<usize>() > budget && lines.len() > 1 {
-        lines.remove(0);
-    }
-    let text = format!("Earlier in this conversation, in short:\n{}", lines.join("\n"));
     // A write that ended in what goes is over: only what was said after it may still name a target, and "its" finds
-    // the customer again through the newer rows.
-    let mut words = words(old).since;
-    let surplus = words.len().saturating_sub(40);
-    words.drain(..surplus);
+    // the customer again through the last words that named one.
+    let Spoken { mut earlier, since: mut words } = self::words(old);
+    let surplus = words.len().saturating_sub(MOST_WORDS);
+    earlier.extend(words.drain(..surplus));
+    facts.said = earlier.into_iter().rfind(|said| !names.mentions(said).customers.is_empty());
     Some(Compaction {
         up_to,
         rows: old.len(),
@@ -142,33 +171,34 @@ pub fn compact(rows: &[Remembered], budget: usize) -> Option<Compaction> {
             tainted: tainted(old),
             words,
             confirmed_write: false,
+            facts,
         },
     })
 }
 
-fn line(row: &Remembered) -> Option<String> {
-    Some(match (&row.kind, &row.message) {
-        (RowKind::Summary, Message::User { text }) => {
-            text.split_once('\n').map_or_else(|| text.clone(), |(_, rest)| rest.to_owned())
-        }
-        (RowKind::User, Message::User { text }) => format!("- asked: {}", first(text, 160)),
-        (RowKind::Outcome, Message::User { text }) => format!("- {}", first(text, 200)),
-        (_, Message::Assistant { text, calls, .. }) => {
-            let mut parts: Vec<String> =
-                calls.iter().map(|c| format!("called {} {}", c.name, c.args)).collect();
-            if !text.trim().is_empty() {
-                parts.push(format!("answered: {}", first(text, 160)));
-            }
-            if parts.is_empty() {
-                return None;
-            }
-            format!("- {}", first(&parts.join("; "), 400))
-        }
-        _ => return None,
-    })
+/// Whether `rows` are more than `budget` tokens allow, or too many.
+pub fn is_due(rows: &[Remembered], budget: usize) -> bool {
+    size(rows) > budget || rows.len() > MOST_ROWS
 }
 
-fn first(text: &str, max: usize) -> String {
+/// Where the newest whole turns begin that take at most `budget` tokens together.
+fn newest(rows: &[Remembered], budget: usize) -> usize {
+    let mut from = rows.len();
+    let mut taken = 0;
+    for (n, row) in rows.iter().enumerate().rev().take(MOST_ROWS / 2) {
+        taken += message_tokens(&row.message);
+        if taken > budget {
+            break;
+        }
+        if row.kind == RowKind::User || row.kind == RowKind::Outcome {
+            from = n;
+        }
+    }
+    from
+}
+
+/// The beginning of `text` in one line, at most `max` bytes and a mark.
+pub fn first(text: &str, max: usize) -> String {
     let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let end = flat.floor_char_boundary(max);
     if end == flat.len() { flat } else { format!("{}…", flat.get(..end).unwrap_or_default()) }
@@ -192,80 +222,4 @@ pub fn shrink(messages: &mut [Message], budget: usize) -> bool {
         total -= before - message_tokens(message);
     }
     total <= budget
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(seq: i64, kind: RowKind, text: &str) -> Remembered {
-        let message = match kind {
-            RowKind::Assistant => {
-                Message::Assistant { text: text.into(), thinking: String::new(), calls: vec![] }
-            }
-            RowKind::Tool => Message::Tool { id: None, name: "t".into(), text: text.into() },
-            RowKind::User | RowKind::Outcome | RowKind::Summary => Message::User { text: text.into() },
-        };
-        let words = if kind == RowKind::User { vec![text.to_owned()] } else { vec![] };
-        Remembered {
-            seq: Some(seq),
-            at: Timestamp::UNIX_EPOCH,
-            kind,
-            message,
-            tainted: kind == RowKind::Tool,
-            words,
-            confirmed_write: kind == RowKind::Outcome,
-        }
-    }
-
-    fn conversation(turns: i64) -> Vec<Remembered> {
-        (0..turns)
-            .flat_map(|n| {
-                [
-                    row(n * 3, RowKind::User, &format!("question {n} about customer {n}")),
-                    row(n * 3 + 1, RowKind::Tool, &"log line\n".repeat(60)),
-                    row(n * 3 + 2, RowKind::Assistant, &format!("answer {n}")),
-                ]
-            })
-            .collect()
-    }
-
-    #[test]
-    fn compaction_keeps_whole_new_turns_words_and_taint() {
-        let rows = conversation(20);
-        assert_eq!(compact(&rows, size(&rows)), None);
-        let c = compact(&rows, 2000).unwrap();
-        assert!(c.summary.tainted);
-        assert_eq!(c.summary.words.len(), c.rows / 3);
-        assert_eq!(rows[c.rows].kind, RowKind::User, "cut at a turn's start");
-        let Message::User { text } = &c.summary.message else { panic!() };
-        assert!(text.contains("question 0 about customer 0") && text.contains("answer 0"), "{text}");
-        let mut after = vec![Remembered { seq: Some(c.up_to), ..c.summary }];
-        after.extend_from_slice(&rows[c.rows..]);
-        assert_eq!(words(&after), words(&rows));
-        assert!(size(&after) < 2000);
-    }
-
-    #[test]
-    fn words_count_only_since_the_last_confirmed_write() {
-        let mut rows = conversation(2);
-        rows.push(row(6, RowKind::Outcome, "restarted"));
-        assert_eq!(words(&rows).since, Vec::<String>::new());
-        assert_eq!(words(&rows).earlier.len(), 2);
-        rows.push(row(7, RowKind::User, "and 7?"));
-        assert_eq!(words(&rows).since, ["and 7?"]);
-    }
-
-    #[test]
-    fn shrinking_takes_the_oldest_outputs_first() {
-        let mut messages: Vec<_> = conversation(4).into_iter().map(|r| r.message).collect();
-        let all: usize = messages.iter().map(message_tokens).sum();
-        assert!(shrink(&mut messages, all - 20));
-        let lens: Vec<_> = messages
-            .iter()
-            .filter_map(|m| if let Message::Tool { text, .. } = m { Some(text.len()) } else { None })
-            .collect();
-        assert!(lens[0] < 260 && lens[3] == 540, "{lens:?}");
-        assert!(!shrink(&mut messages, 10));
-    }
 }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::models::{Models, Wait};
 use crate::{
-    domain::{ResolvedCall, ToolCall, ToolError, ToolOutput, ToolSpec},
+    domain::{CustomerId, NewNote, Note, ResolvedCall, ToolCall, ToolError, ToolOutput, ToolSpec},
     policy::Permit,
 };
 
@@ -156,6 +157,22 @@ pub trait Model: Send + Sync + fmt::Debug {
         on_text: &mut (dyn for<'t> FnMut(&'t str) + Send),
     ) -> Result<Reply, ModelError>;
 
+    /// As [`Model::chat`], and tells on the way how long the question waits and who is asked.
+    async fn chat_telling(
+        &self,
+        request: &ModelRequest,
+        on_text: &mut (dyn for<'t> FnMut(&'t str) + Send),
+        on_wait: &(dyn Fn(Wait) + Send + Sync),
+    ) -> Result<Reply, ModelError> {
+        on_wait(Wait::Asked);
+        self.chat(request, on_text).await
+    }
+
+    /// All models that can be had where this one is; none for one that stands alone.
+    fn models(&self) -> Option<&dyn Models> {
+        None
+    }
+
     /// Loads the model and keeps it warm; tells what it is. May take minutes.
     async fn warm(&self) -> Result<ModelInfo, ModelError>;
 
@@ -172,11 +189,45 @@ pub struct RunContext {
     pub cancel: CancellationToken,
     /// Takes one line of progress for the person who waits.
     pub progress: Arc<dyn Fn(String) + Send + Sync>,
+    /// The notes of whoever asked.
+    pub notes: Arc<dyn Notes>,
 }
 
 impl fmt::Debug for RunContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunContext").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// Notes, as far as whoever asked may reach them.
+#[async_trait]
+pub trait Notes: Send + Sync {
+    /// Keeps a note as the person's; gives it as it is kept.
+    async fn keep(&self, note: NewNote) -> Result<Note, ToolError>;
+
+    /// The person's own notes, or everybody's about one customer; newest first.
+    async fn list(&self, customer: Option<&CustomerId>) -> Result<Vec<Note>, ToolError>;
+
+    /// Forgets one of the person's own notes; gives what it was.
+    async fn forget(&self, id: i64) -> Result<Note, ToolError>;
+}
+
+/// There are no notes here.
+#[derive(Clone, Copy, Debug)]
+pub struct NoNotes;
+
+#[async_trait]
+impl Notes for NoNotes {
+    async fn keep(&self, _: NewNote) -> Result<Note, ToolError> {
+        Err(ToolError::Failed("no notes are kept here".into()))
+    }
+
+    async fn list(&self, _: Option<&CustomerId>) -> Result<Vec<Note>, ToolError> {
+        Ok(Vec::new())
+    }
+
+    async fn forget(&self, _: i64) -> Result<Note, ToolError> {
+        Err(ToolError::Failed("no notes are kept here".into()))
     }
 }
 

@@ -1,25 +1,33 @@
 //! From a checked configuration to the back ends and the tools over them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
+use jiff::tz::TimeZone;
 
 use super::Failure;
 use crate::{
     agent::port::Tool,
-    config::Config,
+    cache::{Cache, CustomerCache, Redis, RedisOptions, Varnish, VarnishOptions},
+    config::{CacheBackend, CacheConfig, Config, LogSourceConfig},
     docker::{DockerHosts, HostConfig, TlsFiles},
-    domain::{ContainerRef, CustomerId, ToolError},
-    engine::{Directory, DirectorySource, Registry},
+    domain::{ContainerRef, Customer, CustomerId, ToolError, ToolSpec},
+    engine::{Directory, DirectorySource, Registry, playbook},
     inventory::{self, InventorySource, Rules},
+    logs::{Origin, PathGlob, Source, Sources},
+    playbook::Playbooks,
     prometheus::{Credentials, Options, Prometheus},
     runtime::clock,
     spill::{SpillError, SpillStore},
     tools::{
         self,
         alerts::ListActiveAlerts,
+        clear_cache::ClearCache,
+        disk::GetDiskUsage,
         evidence::{AlertSample, Looks, MetricSample},
         metrics::{GetMetrics, Templates},
+        playbooks::ListPlaybooks,
+        query_prometheus::QueryPrometheus,
         restart::RestartLimits,
         search::{Found, Wanted},
     },
@@ -33,10 +41,14 @@ const CHECK_UP_WINDOW: Duration = Duration::from_secs(15 * 60);
 pub struct Backends {
     /// Customers and containers.
     pub source: InventorySource,
+    /// Logs besides Docker's.
+    pub logs: Sources,
     /// Prometheus, if there is one.
     pub prometheus: Option<Prometheus>,
     /// The tools.
     pub registry: Registry,
+    /// The playbooks, and what is wrong with those that were left out.
+    pub playbooks: Arc<Playbooks>,
 }
 
 /// Builds the tools.
@@ -45,6 +57,7 @@ pub struct Backends {
 /// A configuration that cannot be carried out.
 pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backends, Failure> {
     let source = inventory_source(config)?;
+    let logs = log_sources(config)?;
     let prometheus = prometheus(config)?;
     let templates = templates(config);
     let alert_labels = tools::alerts::LabelNames {
@@ -53,6 +66,7 @@ pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backe
     };
     let parts = tools::Parts {
         source: source.clone(),
+        logs: logs.clone(),
         looks: looks(&source, prometheus.as_ref(), &templates, &alert_labels),
         search: Arc::new(move |wanted| search(spill.as_deref(), wanted)),
         look_within: tools::Parts::LOOK_WITHIN,
@@ -75,8 +89,24 @@ pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backe
         }),
         docker_stats(source.hosts().clone()),
     )));
-    all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels)));
-    Ok(Backends { source, prometheus, registry: Registry::new(all, tools::blocked_specs()) })
+    all.extend(tools::notes::all(&source));
+    all.push(Arc::new(GetDiskUsage::new(source.clone(), prometheus.clone())));
+    all.push(Arc::new(QueryPrometheus::new(prometheus.clone())));
+    all.push(Arc::new(ClearCache::new(source.clone(), caches(config))));
+    let mut bodiless = tools::blocked_specs();
+    let mut specs: Vec<_> = all.iter().map(|t| t.spec().clone()).chain(bodiless.iter().cloned()).collect();
+    specs.push(ListActiveAlerts::known());
+    let playbooks = Arc::new(load_playbooks(config, &specs)?);
+    all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels, playbooks.clone())));
+    all.push(Arc::new(ListPlaybooks::new(playbooks.clone())));
+    bodiless.push(playbook::spec());
+    Ok(Backends { source, logs, prometheus, registry: Registry::new(all, bodiless), playbooks })
+}
+
+fn load_playbooks(config: &Config, specs: &[ToolSpec]) -> Result<Playbooks, Failure> {
+    let dir = &config.playbooks.dir;
+    Playbooks::load(dir, specs)
+        .map_err(|e| Failure::config(format!("playbooks.dir: {} cannot be read ({e})", dir.display())))
 }
 
 fn inventory_source(config: &Config) -> Result<InventorySource, Failure> {
@@ -96,8 +126,30 @@ fn inventory_source(config: &Config) -> Result<InventorySource, Failure> {
         containers: c.containers.clone(),
         hosts: vec![],
     });
-    let rules = Rules::new(labels, customers.collect()).map_err(Failure::config)?;
+    // Whoever has a log only is a customer as well.
+    let described = |id: &CustomerId| config.customers.iter().any(|c| c.customer.id == *id);
+    let mut logged: Vec<_> = config.log_sources.iter().map(|l| l.customer.clone()).collect();
+    logged.sort();
+    logged.dedup();
+    let logged = logged.into_iter().filter(|id| !described(id)).map(|id| inventory::CustomerConfig {
+        customer: Customer { id, name: None, aliases: vec![], domain: None, labels: BTreeMap::new() },
+        containers: vec![],
+        hosts: vec![],
+    });
+    let rules = Rules::new(labels, customers.chain(logged).collect()).map_err(Failure::config)?;
     Ok(InventorySource::new(DockerHosts::connect(hosts.collect()), rules))
+}
+
+fn log_sources(config: &Config) -> Result<Sources, Failure> {
+    let source = |l: &LogSourceConfig| {
+        let origin = match &l.path {
+            Some(path) => Origin::Files(PathGlob::new(path).map_err(Failure::config)?),
+            None => Origin::Journal { folder: l.journal_folder(), unit: l.unit.clone() },
+        };
+        Ok(Source { customer: l.customer.clone(), service: l.service.clone(), origin })
+    };
+    let all = config.log_sources.iter().map(source).collect::<Result<_, Failure>>()?;
+    Ok(Sources::new(all, TimeZone::system()))
 }
 
 fn prometheus(config: &Config) -> Result<Option<Prometheus>, Failure> {
@@ -106,6 +158,26 @@ fn prometheus(config: &Config) -> Result<Option<Prometheus>, Failure> {
         p.token.as_ref().map_or(Credentials::None, |t| Credentials::Bearer(t.expose().to_owned()));
     let options = Options { credentials, timeout: p.timeout, ..Options::new(&p.url) };
     Prometheus::new(&options).map(Some).map_err(|e| Failure::config(format!("prometheus: {e}")))
+}
+
+/// The customers' caches; contacts nobody.
+pub(crate) fn caches(config: &Config) -> Vec<CustomerCache> {
+    let cache = |c: &CacheConfig| {
+        let (address, timeout) = (c.address.clone(), c.timeout);
+        let cache = match c.backend.clone() {
+            CacheBackend::Redis(r) => {
+                let password = r.password.map(|p| p.expose().to_owned());
+                let (db, username, prefix) = (r.db, r.username, r.prefix);
+                Cache::Redis(Redis::new(RedisOptions { address, db, username, password, prefix, timeout }))
+            }
+            CacheBackend::Varnish(v) => {
+                let secret = v.secret.map(|s| s.expose().to_owned());
+                Cache::Varnish(Varnish::new(VarnishOptions { address, secret, host: v.host, timeout }))
+            }
+        };
+        CustomerCache { customer: c.customer.clone(), cache }
+    };
+    config.caches.iter().map(cache).collect()
 }
 
 fn templates(config: &Config) -> Templates {
@@ -215,15 +287,21 @@ fn search(spill: Option<&SpillStore>, wanted: &Wanted) -> Result<Found, ToolErro
     }
 }
 
-pub(super) fn directory(source: InventorySource) -> DirectorySource {
+pub(super) fn directory(source: InventorySource, logs: Sources) -> DirectorySource {
     Arc::new(move || {
-        let source = source.clone();
+        let (source, logs) = (source.clone(), logs.clone());
         Box::pin(async move {
             let inventory = source.snapshot().await;
             let customers: Vec<_> = inventory.customers().into_iter().cloned().collect();
             let services = customers
                 .iter()
-                .flat_map(|c| inventory.services(&c.id).into_iter().map(|s| (c.id.clone(), s)))
+                .flat_map(|c| {
+                    let mut names = inventory.services(&c.id);
+                    names.extend(logs.of(&c.id).into_iter().map(|l| l.service));
+                    names.sort();
+                    names.dedup();
+                    names.into_iter().map(|s| (c.id.clone(), s))
+                })
                 .collect();
             Directory { customers, services }
         })

@@ -6,10 +6,13 @@ use super::{Context, reach, say};
 use crate::{
     agent::port::{Message, ModelRequest},
     app::{self, Backends, Failure},
+    cache::CustomerCache,
     channels::console::{Renderer, Screen, Style},
     config::{self, Config, Env},
     control::{Client, Op},
     domain::{Block, Outbound, Role},
+    engine::Brain,
+    logs::Sources,
     runtime::{Stopwatch, clock, trace},
 };
 
@@ -45,7 +48,7 @@ impl Report {
 pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<u8, Failure> {
     trace::init(trace::LogFormat::Text, "error").map_err(Failure::config)?;
     let (config, source) = config::load(file, env).map_err(|e| Failure::config(e.to_string()))?;
-    let Backends { source: inventory, prometheus, registry } = app::backends(&config, None)?;
+    let Backends { source: inventory, logs, prometheus, registry, .. } = app::backends(&config, None)?;
     let (_, warnings) = app::policy(&config, &source.path, registry.specs())?;
     let mut report = Report { rows: vec![], failed: false };
     report.add("config", Mark::Ok, format!("{} ({})", source.path.display(), source.named_by));
@@ -83,6 +86,7 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
     for conflict in snapshot.conflicts() {
         report.add("inventory", Mark::Warn, format!("{}: {}", conflict.container, conflict.sentence));
     }
+    log_sources(&logs, &mut report).await;
     match prometheus {
         Some(prometheus) => match prometheus.healthy(clock::now()).await {
             Ok(()) => report.add("prometheus", Mark::Ok, "answers a query"),
@@ -94,12 +98,36 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
             "none: no alerts, metrics from Docker only; set [prometheus] url",
         ),
     }
+    for CustomerCache { customer, cache } in app::caches(&config) {
+        // What clearing it would meet is what there is.
+        let seen = match cache.clear(None) {
+            Ok(clear) => clear.look().await.map_err(|fault| fault.to_string()),
+            Err(sentence) => Err(sentence),
+        };
+        let (mark, seen) = match seen {
+            Ok(seen) => (Mark::Ok, format!("{cache} of customer {customer}: {seen}")),
+            Err(fault) => (Mark::Fail, fault),
+        };
+        report.add("cache", mark, seen);
+    }
     model(&context.config, &mut report).await;
     let columns = ["what", "", "seen"].map(String::from).to_vec();
     let failed = report.failed;
     let table = Block::Table { title: None, columns, rows: report.rows };
     say(Screen::new(Renderer::new(context.style)).on(&table.into()).trim_end())?;
     Ok(u8::from(failed))
+}
+
+async fn log_sources(logs: &Sources, report: &mut Report) {
+    for (source, reads) in logs.probe(clock::now()).await {
+        let what = format!("log {} of customer {}", source.service, source.customer);
+        let gaps: Vec<_> = reads.iter().flat_map(|r| r.gaps.clone()).collect();
+        let names: Vec<_> = reads.iter().filter(|r| r.gaps.is_empty()).map(|r| r.name.as_str()).collect();
+        if gaps.is_empty() {
+            report.add(&what, Mark::Ok, names.join(", "));
+        }
+        gaps.into_iter().for_each(|gap| report.add(&what, Mark::Fail, gap));
+    }
 }
 
 fn people(config: &Config, report: &mut Report) {
@@ -196,6 +224,18 @@ fn admin(row: &[String]) -> Option<app::ChatAdmin> {
     (role == Role::Admin.word()).then_some(app::ChatAdmin { person, channel, id })
 }
 
+/// Each of several model hosts.
+async fn hosts(brain: &Brain, report: &mut Report) {
+    let Some(models) = brain.model.models().filter(|m| m.hosts().len() > 1) else { return };
+    for (host, listed) in models.list().await {
+        let what = format!("model host {host}");
+        match listed {
+            Ok(listed) => report.add(&what, Mark::Ok, format!("lists {} models", listed.len())),
+            Err(error) => report.add(&what, Mark::Fail, error.to_string()),
+        }
+    }
+}
+
 /// One real completion.
 async fn model(config: &Config, report: &mut Report) {
     let Some(wanted) = &config.model else {
@@ -205,6 +245,7 @@ async fn model(config: &Config, report: &mut Report) {
         Ok(brain) => brain,
         Err(failure) => return report.add("model", Mark::Fail, failure.text),
     };
+    hosts(&brain, report).await;
     let request = ModelRequest {
         messages: vec![Message::User { text: "Answer with the word: ready".into() }],
         tools: Arc::new(vec![]),

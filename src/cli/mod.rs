@@ -5,6 +5,7 @@ mod doctor;
 mod inspect;
 mod intents;
 mod reach;
+mod reload;
 mod run;
 mod talk;
 
@@ -69,6 +70,9 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
     if let Command::Doctor = &args.command {
         return doctor::run(args.config.as_deref(), &env, style(args.json)).await;
     }
+    if let Command::Reload = &args.command {
+        return reload::run(args.config.as_deref(), &env, style(args.json)).await;
+    }
     let daemon = matches!(args.command, Command::Run { .. });
     // Whoever talks to the daemon need not be able to read its secrets; `reach` reads them when no daemon runs.
     let read_as = if daemon { env.clone() } else { env.clone().without_secrets() };
@@ -103,7 +107,7 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
         Command::Audit { what: AuditCommand::Verify } => request(&context, Op::AuditVerify).await,
         Command::Intents { what } => intents::run(&context, what).await,
         Command::Config { what: ConfigCommand::Show } => inspect::config_show(&context),
-        Command::Config { what: ConfigCommand::Check } | Command::Doctor => Ok(0),
+        Command::Config { what: ConfigCommand::Check } | Command::Doctor | Command::Reload => Ok(0),
         Command::Policy { what: PolicyCommand::Check(check) } => inspect::policy_check(context, check).await,
     }
 }

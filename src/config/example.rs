@@ -61,6 +61,8 @@ fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
         ("prometheus-token", "prom-s3cret"),
         ("telegram-token", "42:tele-s3cret"),
         ("telegram-webhook", "hook-s3cret-of-16"),
+        ("redis-password", "redis-s3cret"),
+        ("varnish-secret", "varnish-s3cret"),
     ] {
         let path = dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -75,7 +77,17 @@ fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
     let text = full_example(dir.path());
     let read = parse_noting_keys(Path::new("config.toml"), &text, &env);
     let (config, known) = read.unwrap_or_else(|e| panic!("{e}\n{text}"));
-    assert_eq!(config.secrets(), ["model-s3cret", "prom-s3cret", "42:tele-s3cret", "hook-s3cret-of-16"]);
+    let secrets = [
+        "model-s3cret",
+        "model-s3cret",
+        "prom-s3cret",
+        "42:tele-s3cret",
+        "hook-s3cret-of-16",
+        "redis-s3cret",
+        "varnish-s3cret",
+    ];
+    assert_eq!(config.secrets(), secrets);
+    assert_eq!(config.caches.len(), 2);
     assert_eq!((config.docker.len(), config.policy.rules.len(), config.customers.len()), (2, 2, 1));
 
     // What is written beside a setting as its default is its default.

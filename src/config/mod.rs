@@ -1,10 +1,16 @@
 //! What `config.toml` says, checked: everything that the rooms are built from, with no secret in sight.
 
+mod caches;
 mod check;
+mod diff;
 mod errors;
 #[cfg(test)]
 mod example;
+mod logs;
+mod memory;
+mod model;
 mod people;
+mod playbooks;
 mod reader;
 mod secret;
 mod source;
@@ -16,9 +22,14 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::{Customer, HostName, PersonName, Role};
 
+pub use caches::{CacheBackend, CacheConfig, RedisConfig, VarnishConfig};
+pub use diff::changes;
 pub use errors::{ConfigErrors, Problem};
+pub use logs::LogSourceConfig;
+pub use memory::MemoryConfig;
+pub use model::ModelHost;
 pub use secret::{HIDDEN, Secret};
-pub use source::{Env, Source, load, parse};
+pub use source::{Env, Source, load, parse, state_dir};
 pub use telegram::{TelegramConfig, TelegramLimits, TelegramRetry, TelegramTheme, WebhookConfig, WebhookTls};
 
 /// The whole configuration, as it holds from start to end.
@@ -44,10 +55,20 @@ pub struct Config {
     /// The customers that the file describes.
     #[serde(rename = "customer")]
     pub customers: Vec<CustomerConfig>,
+    /// Where the playbooks are.
+    pub playbooks: PlaybooksConfig,
+    /// The customers' caches.
+    #[serde(rename = "cache")]
+    pub caches: Vec<CacheConfig>,
+    /// Logs besides Docker's.
+    #[serde(rename = "log_source")]
+    pub log_sources: Vec<LogSourceConfig>,
     /// Approvals and rules.
     pub policy: PolicyConfig,
     /// What one turn may use.
     pub limits: LimitsConfig,
+    /// What conversations and notes may take, and how long they are kept.
+    pub memory: MemoryConfig,
     /// The HTTP listener.
     pub http: HttpConfig,
     /// The daemon's own log.
@@ -128,6 +149,11 @@ pub struct ModelConfig {
     pub temperature: f64,
     /// The server's bearer token.
     pub token: Option<Secret>,
+    /// How many questions the server is asked at once; the others wait in line.
+    pub parallel: usize,
+    /// Further hosts, in the order in which they are asked when those before them fail.
+    #[serde(rename = "host")]
+    pub hosts: Vec<ModelHost>,
 }
 
 /// `[[docker]]`: one Docker Engine.
@@ -209,6 +235,13 @@ pub struct CustomerConfig {
     pub containers: Vec<String>,
 }
 
+/// `[playbooks]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlaybooksConfig {
+    /// The folder whose `*.toml` are read; absolute. One that does not exist has none.
+    pub dir: PathBuf,
+}
+
 /// `[policy]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PolicyConfig {
@@ -288,7 +321,15 @@ impl Config {
         let prometheus = self.prometheus.as_ref().and_then(|p| p.token.as_ref());
         let telegram = self.telegram.as_ref();
         let webhook = telegram.and_then(|t| t.webhook.as_ref()).map(|w| &w.secret);
-        let all = model.into_iter().chain(prometheus).chain(telegram.map(|t| &t.token)).chain(webhook);
+        let hosts = self.model.iter().flat_map(|m| m.hosts.iter().filter_map(|h| h.token.as_ref()));
+        let caches = self.caches.iter().filter_map(CacheConfig::secret);
+        let all = model
+            .into_iter()
+            .chain(hosts)
+            .chain(prometheus)
+            .chain(telegram.map(|t| &t.token))
+            .chain(webhook)
+            .chain(caches);
         all.map(|s| s.expose().to_owned()).collect()
     }
 }

@@ -27,7 +27,9 @@ pub enum AuditKind {
     Freeze,
     /// A stranger was given a pairing code, a code was accepted or refused, a pairing was revoked or became void.
     Pairing,
-    /// The daemon started, stopped, or recovered something after a crash.
+    /// A person had something forgotten.
+    Forgot,
+    /// The daemon started, stopped, recovered something after a crash, or took a new configuration.
     Daemon,
 }
 
@@ -41,6 +43,7 @@ words!(AuditKind {
     Stopped = "stopped",
     Freeze = "freeze",
     Pairing = "pairing",
+    Forgot = "forgot",
     Daemon = "daemon",
 });
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::memory::{Forget, TURNS};
 use crate::domain::{ChannelKind, Param, ParamKind, Risk, Role, ToolCall, ToolSpec};
 
 /// What a slash command asks for.
@@ -23,6 +24,10 @@ pub enum Command {
     Deny(String),
     /// The cards that wait.
     Pending,
+    /// Forget something.
+    Forget(Forget),
+    /// So many turns of this conversation in short.
+    History(usize),
     /// How the bot itself is.
     Status,
     /// Who the bot takes the person for.
@@ -31,6 +36,28 @@ pub enum Command {
     Version,
     /// Who is known on chat platforms.
     Pair(Pair),
+    /// Read the configuration again.
+    Reload,
+    /// Which models there are, and which one this conversation uses.
+    Model(ModelWish),
+}
+
+/// What `/model` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelWish {
+    /// The list.
+    List,
+    /// This model for this conversation.
+    Use(String),
+    /// The configured model for this conversation.
+    Default,
+    /// Bring a model.
+    Pull {
+        /// Its name.
+        name: String,
+        /// To this host; the first that can without.
+        host: Option<String>,
+    },
 }
 
 /// What `/pair` asks for.
@@ -57,7 +84,8 @@ pub enum Pair {
 }
 
 /// Short names of tools that people type on a phone.
-const ALIASES: &[(&str, &str)] = &[("alerts", "list_active_alerts"), ("customers", "list_customers")];
+const ALIASES: &[(&str, &str)] =
+    &[("alerts", "list_active_alerts"), ("customers", "list_customers"), ("notes", "list_notes")];
 
 const STEERING: &[(&str, &str)] = &[
     ("/help [command]", "this list, or one command in full"),
@@ -67,9 +95,13 @@ const STEERING: &[(&str, &str)] = &[
     ("/deny ID", "no to a card"),
     ("/freeze", "no writes by anyone, over restarts, until /unfreeze"),
     ("/unfreeze", "writes again (admins)"),
+    ("/history [turns]", "what this conversation remembers"),
+    ("/forget [notes]", "forgets this conversation; with `notes` your notes"),
     ("/status", "how OpsBot itself is"),
     ("/whoami", "who OpsBot takes you for"),
     ("/pair [list | accept CODE NAME [role] | revoke NAME]", "who is known on chat platforms (admins)"),
+    ("/model [NAME | default | pull NAME [HOST]]", "which models there are, and which one answers here"),
+    ("/reload", "read config.toml again (admins)"),
     ("/version", "which build this is"),
 ];
 
@@ -103,7 +135,13 @@ pub fn parse(text: &str, specs: &[ToolSpec]) -> Option<Result<Command, String>> 
         "status" => Ok(Command::Status),
         "whoami" => Ok(Command::WhoAmI),
         "version" => Ok(Command::Version),
+        "reload" => Ok(Command::Reload),
+        "model" | "models" => model(rest).map(Command::Model),
         "pair" => pair(rest).map(Command::Pair),
+        "history" => turns(rest).map(Command::History),
+        "forget" => forget(rest).map(Command::Forget),
+        // A note is written as it is spoken, without quotation marks.
+        "remember" if let Some(call) = note(rest, specs) => Ok(Command::Tool(call)),
         name => match tool(name, specs) {
             Some(spec) => arguments(spec, rest).map(Command::Tool),
             None => Err(unknown(name, specs)),
@@ -145,6 +183,52 @@ fn pair(text: &str) -> Result<Pair, String> {
     }
 }
 
+fn model(text: &str) -> Result<ModelWish, String> {
+    let words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+    match words.as_slice() {
+        [] => Ok(ModelWish::List),
+        [word] if word == "list" => Ok(ModelWish::List),
+        [word] if word == "default" => Ok(ModelWish::Default),
+        [word, name] if word == "pull" => Ok(ModelWish::Pull { name: name.clone(), host: None }),
+        [word, name, host] if word == "pull" => {
+            Ok(ModelWish::Pull { name: name.clone(), host: Some(host.clone()) })
+        }
+        [name] if name != "pull" => Ok(ModelWish::Use(name.clone())),
+        _ => Err("it is written /model, /model NAME, /model default or /model pull NAME [HOST]".into()),
+    }
+}
+
+fn turns(text: &str) -> Result<usize, String> {
+    let (usual, most) = TURNS;
+    match text.parse() {
+        Ok(turns) if (1..=most).contains(&turns) => Ok(turns),
+        _ if text.is_empty() => Ok(usual),
+        _ => Err(format!("it is written /history [turns], 1 to {most} turns")),
+    }
+}
+
+fn forget(text: &str) -> Result<Forget, String> {
+    match text.split_once("of ").map_or((text, ""), |(what, name)| (what.trim(), name.trim())) {
+        ("", "") => Ok(Forget::Conversation),
+        ("notes", "") => Ok(Forget::Notes),
+        ("notes", name) => Ok(Forget::NotesOf(name.to_owned())),
+        _ => Err("it is written /forget for this conversation, /forget notes for your notes, /forget_note ID for one"
+            .into()),
+    }
+}
+
+/// The note that `text` is, unless it names its arguments.
+fn note(text: &str, specs: &[ToolSpec]) -> Option<ToolCall> {
+    let spec = tool("remember", specs)?;
+    let keyed =
+        |word: &str| word.split_once('=').is_some_and(|(key, _)| spec.params.iter().any(|p| p.name == key));
+    if text.is_empty() || text.split_whitespace().any(keyed) {
+        return None;
+    }
+    let args = Map::from_iter([("text".to_owned(), Value::from(text))]);
+    Some(ToolCall { tool: spec.name.to_owned(), args: spec.read_args(&Value::Object(args)).ok()? })
+}
+
 fn unknown(name: &str, specs: &[ToolSpec]) -> String {
     let near: Vec<_> =
         specs.iter().map(|s| s.name).filter(|n| n.contains(name) || name.contains(n)).collect();
@@ -157,8 +241,21 @@ fn unknown(name: &str, specs: &[ToolSpec]) -> String {
 
 fn arguments(spec: &ToolSpec, text: &str) -> Result<ToolCall, String> {
     let mut args = Map::new();
+    if let [Param { name, kind: ParamKind::Text, .. }] = spec.params.as_slice() {
+        // Pasted text is taken as it is, with its lines and quotation marks.
+        let text = text.strip_prefix(&format!("{name}=")).unwrap_or(text);
+        let quoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).filter(|t| !t.contains('"'));
+        args.insert((*name).to_owned(), quoted.unwrap_or(text).into());
+        let args = spec
+            .read_args(&Value::Object(args))
+            .map_err(|e| format!("{e}. It is written {}", usage(spec)))?;
+        return Ok(ToolCall { tool: spec.name.to_owned(), args });
+    }
     let mut open = spec.params.iter().peekable();
-    let tokens = split(text)?;
+    let tokens = match whole_text(spec, text) {
+        Some(tokens) => tokens,
+        None => split(text)?,
+    };
     for (n, token) in tokens.iter().enumerate() {
         if let Some((key, value)) = token.split_once('=')
             && spec.params.iter().any(|p| p.name == key)
@@ -196,6 +293,39 @@ fn arguments(spec: &ToolSpec, text: &str) -> Result<ToolCall, String> {
     let args =
         spec.read_args(&Value::Object(args)).map_err(|e| format!("{e}. It is written {}", usage(spec)))?;
     Ok(ToolCall { tool: spec.name.to_owned(), args })
+}
+
+/// Where a text comes first and only spans of time may follow (`/query_prometheus sum by (job) (up) 1h`), the text needs
+/// no quotes: it ends where the spans begin.
+fn whole_text(spec: &ToolSpec, text: &str) -> Option<Vec<String>> {
+    let (first, rest) = spec.params.split_first()?;
+    let fits = first.kind == ParamKind::Text
+        && !rest.is_empty()
+        && rest.iter().all(|param| param.kind == ParamKind::Duration);
+    if !fits
+        || text.is_empty()
+        || text.starts_with(['"', '\''])
+        || text.starts_with(&format!("{}=", first.name))
+    {
+        return None;
+    }
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    let mut spans = Vec::new();
+    while let [.., before, last] = words.as_slice() {
+        let given = last.split_once('=').is_some_and(|(name, _)| rest.iter().any(|param| param.name == name));
+        let plain = last.starts_with(|c: char| c.is_ascii_digit())
+            && last.ends_with(['s', 'm', 'h', 'd'])
+            && last.chars().all(|c| c.is_ascii_digit() || "smhd".contains(c))
+            && !before.eq_ignore_ascii_case("offset");
+        if spans.len() == rest.len() || !(given || plain) {
+            break;
+        }
+        spans.push((*last).to_owned());
+        words.pop();
+    }
+    spans.push(words.join(" "));
+    spans.reverse();
+    Some(spans)
 }
 
 fn split(text: &str) -> Result<Vec<String>, String> {
@@ -323,6 +453,36 @@ mod tests {
     }
 
     #[test]
+    fn a_text_before_spans_needs_no_quotes() {
+        let param = |name, kind, required| Param { name, kind, required, help: "" };
+        let span = ParamKind::Duration;
+        let params = vec![
+            param("query", ParamKind::Text, true),
+            param("range", span.clone(), false),
+            param("step", span, false),
+        ];
+        let query = ToolSpec { name: "query", params, ..specs().remove(0) };
+        let table = [
+            ("up", json!({"query": "up"})),
+            (
+                "sum by (job) (up{a=\"b c\"}) 1h",
+                json!({"query": "sum by (job) (up{a=\"b c\"})", "range": "1h"}),
+            ),
+            ("rate(up[5m]) 1h30m 1m", json!({"query": "rate(up[5m])", "range": "1h30m", "step": "1m"})),
+            ("up == 0 range=2h", json!({"query": "up == 0", "range": "2h"})),
+            ("up offset 5m", json!({"query": "up offset 5m"})),
+            ("up > 5", json!({"query": "up > 5"})),
+            ("'up == 0' 1h", json!({"query": "up == 0", "range": "1h"})),
+        ];
+        for (text, want) in table {
+            let Some(Ok(Command::Tool(call))) = parse(&format!("/query {text}"), &[query.clone()]) else {
+                panic!("{text} is no call")
+            };
+            assert_eq!(Value::Object(call.args.0), want, "{text}");
+        }
+    }
+
+    #[test]
     fn arguments_go_by_place_by_name_and_by_kind() {
         let table = [
             ("/get_recent_logs 19", json!({"customer_id": "19"})),
@@ -349,6 +509,20 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_of_one_text_takes_what_was_pasted_as_it_is() {
+        let text = Param { name: "text", kind: ParamKind::Text, required: true, help: "" };
+        let spec = ToolSpec { name: "explain_error", params: vec![text], ..specs().remove(0) };
+        let paste = "[error] \"GET /\n  it's line=2";
+        let table = [(paste, paste), ("\"two words\"", "two words"), ("text=\"two words\"", "two words")];
+        for (typed, want) in table {
+            let read = parse(&format!("/explain_error {typed}"), std::slice::from_ref(&spec));
+            let Some(Ok(Command::Tool(call))) = read else { panic!("{typed}: {read:?}") };
+            assert_eq!(call.args.text("text").as_deref(), Some(want));
+        }
+        assert!(matches!(parse("/explain_error", std::slice::from_ref(&spec)), Some(Err(_))));
+    }
+
+    #[test]
     fn wrong_commands_say_what_to_write() {
         let table = [
             ("/get_recent_logs", "`customer_id` is missing"),
@@ -366,6 +540,21 @@ mod tests {
         }
         assert_eq!(parse("what is /up?", &specs()), None);
         assert_eq!(parse("/STOP", &specs()), Some(Ok(Command::Stop)));
+        let pull =
+            |host: Option<&str>| ModelWish::Pull { name: "qwen3:4b".into(), host: host.map(str::to_owned) };
+        for (text, want) in [
+            ("/model", Some(ModelWish::List)),
+            ("/models ", Some(ModelWish::List)),
+            ("/model default", Some(ModelWish::Default)),
+            ("/model qwen3:4b", Some(ModelWish::Use("qwen3:4b".into()))),
+            ("/model pull qwen3:4b", Some(pull(None))),
+            ("/model pull qwen3:4b eu1", Some(pull(Some("eu1")))),
+            ("/model pull", None),
+            ("/model a b", None),
+        ] {
+            let got = parse(text, &specs()).unwrap().ok();
+            assert_eq!(got, want.map(Command::Model), "{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Engine, Sink, present};
+use super::{Engine, Sink, memory::Recall, playbook::RUN_PLAYBOOK, present};
 use crate::{
     agent::{CallResult, port::RunContext, step},
     domain::{
@@ -27,6 +27,8 @@ pub(super) struct Caller<'a> {
     pub(super) tainted: bool,
     /// The person's own words.
     pub(super) words: &'a Spoken,
+    /// More than own words is in the context.
+    pub(super) foreign: bool,
     pub(super) cancel: &'a CancellationToken,
 }
 
@@ -80,7 +82,8 @@ impl Engine {
         };
         match policy::permit_safe(&self.0.parts.policy, &question) {
             Ok(permit) => self.read(permit, spec, caller, sink).await,
-            Err(verdict) => {
+            Err(_) => {
+                let verdict = policy::judge_whole(&self.0.parts.policy, self.registry().specs(), &question);
                 let detail = json!({
                     "call": resolved.call, "risk": verdict.risk,
                     "decided_by": verdict.decided_by.to_string(), "reason": verdict.reason,
@@ -94,7 +97,7 @@ impl Engine {
                 }
                 let directory = (self.0.parts.directory)().await;
                 let known = Known { customers: &directory.customers, services: &directory.services };
-                match naming(&resolved, spec, caller.words, &known) {
+                match caller.words.names_for(spec, &resolved, &known) {
                     Naming::NotNamed { ask } => match narrowed(&resolved, spec, caller.words, &known) {
                         // It names a service, so this does not come here again.
                         Some(narrow) => Box::pin(self.gate(&narrow, caller, sink)).await,
@@ -111,6 +114,19 @@ impl Engine {
 
     /// What `call` would touch right now; a call without a body resolves to the customer that it names.
     pub(super) async fn resolve(&self, spec: &ToolSpec, call: &ToolCall) -> Result<ResolvedCall, ToolError> {
+        if spec.name == RUN_PLAYBOOK {
+            self.plan_run(call).await
+        } else {
+            self.resolve_tool(spec, call).await
+        }
+    }
+
+    /// The same for a call without steps.
+    pub(super) async fn resolve_tool(
+        &self,
+        spec: &ToolSpec,
+        call: &ToolCall,
+    ) -> Result<ResolvedCall, ToolError> {
         match self.registry().tool(spec.name) {
             Some(tool) => tokio::time::timeout(spec.timeout, tool.resolve(call))
                 .await
@@ -122,6 +138,7 @@ impl Engine {
                     ..Target::default()
                 },
                 plan: vec![],
+                steps: vec![],
             }),
         }
     }
@@ -130,7 +147,8 @@ impl Engine {
         let call = permit.call().call.clone();
         sink.try_send(Outbound::Progress { text: format!("{call} …") });
         let (now, watch) = (clock::now(), crate::runtime::Stopwatch::start());
-        let outcome = self.run(permit, spec, caller.cancel, sink, now).await;
+        let notes = caller.notes(self);
+        let outcome = self.run(permit, spec, (caller.cancel, notes), sink, now).await;
         self.0.parts.counters.observe("opsbot_tool_seconds", &[("tool", spec.name)], watch.seconds());
         self.count("opsbot_tool_calls_total", spec.name);
         let (result, digest) = match outcome {
@@ -150,7 +168,7 @@ impl Engine {
         &self,
         permit: Permit,
         spec: &ToolSpec,
-        cancel: &CancellationToken,
+        (cancel, notes): (&CancellationToken, Recall),
         sink: &Sink,
         now: Timestamp,
     ) -> Result<ToolOutput, ToolError> {
@@ -162,6 +180,7 @@ impl Engine {
             now,
             cancel: cancel.clone(),
             progress: std::sync::Arc::new(move |text| progress.try_send(Outbound::Progress { text })),
+            notes: std::sync::Arc::new(notes),
         };
         // A bug in one tool must not leave a card that runs for ever.
         let work = AssertUnwindSafe(tool.call(permit, &cx)).catch_unwind();
@@ -226,6 +245,18 @@ impl Engine {
 }
 
 impl Caller<'_> {
+    /// The notes as this caller may reach them: with foreign text around only what the person said is kept.
+    fn notes(&self, engine: &Engine) -> Recall {
+        let own = || self.words.earlier.iter().chain(&self.words.since).cloned().collect();
+        Recall {
+            engine: engine.clone(),
+            person: self.actor.person.clone(),
+            conversation: self.conversation.clone(),
+            tainted: self.tainted,
+            own_words: self.foreign.then(own),
+        }
+    }
+
     pub(super) fn entry(&self, kind: AuditKind, at: Timestamp, summary: String, detail: Value) -> AuditEntry {
         AuditEntry {
             at,
@@ -236,15 +267,6 @@ impl Caller<'_> {
             summary,
             detail,
         }
-    }
-}
-
-/// Whether the person named what the call aims at; a tool that takes no service aims at a customer as a whole.
-fn naming(call: &ResolvedCall, spec: &ToolSpec, words: &Spoken, known: &Known<'_>) -> Naming {
-    if spec.params.iter().any(|p| p.kind == ParamKind::Service) {
-        words.names(call, known)
-    } else {
-        words.names_customer(call, known)
     }
 }
 

@@ -75,8 +75,9 @@ impl Engine {
 
     /// Says how words are understood, and does nothing.
     pub async fn intent_try(&self, text: &str, sink: &Sink) -> TurnStatus {
-        let directory = self.directory().await;
-        let offer = Offer { tools: self.registry().vocabulary(), directory: &directory };
+        let engine = self.current();
+        let directory = engine.directory().await;
+        let offer = Offer { tools: engine.registry().vocabulary(), directory: &directory };
         let told = intent::explain(text, offer);
         for (n, clause) in told.clauses.iter().enumerate() {
             sink.block(Block::text(format!("{}. {clause}", n + 1))).await;

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     agent::{
-        CallResult, PlannedCall, Remembered, RowKind, history,
+        CallResult, PlannedCall, Remembered, RowKind,
+        history::{self, Facts},
         port::{Message, ModelCall},
         prompt,
     },
@@ -176,6 +177,7 @@ impl Engine {
             tainted,
             words: vec![],
             confirmed_write: false,
+            facts: Facts::default(),
         }
     }
 

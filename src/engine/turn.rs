@@ -1,35 +1,32 @@
 //! Driving one turn: the inbox row first, then the model's loop or a command, then everything it added in one commit.
 
-use std::{
-    borrow::Cow,
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
+use std::{borrow::Cow, collections::VecDeque};
 
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Brain, Engine, Scope, Sink,
+    ask::Asking,
     gate::{Caller, Gated},
     present,
     session::Registered,
 };
 use crate::{
     agent::{
-        CallResult, Effect, Event, Limits, PlannedCall, Remembered, RowKind, Turn, history,
-        port::{Message, ModelError, ModelRequest, Reply},
-        prompt, step,
+        CallResult, Effect, Event, Limits, PlannedCall, Remembered, RowKind, Turn,
+        history::{self, Facts},
+        port::Message,
+        prompt,
     },
     domain::{
         Actor, AuditEntry, AuditKind, Block, ConversationKey, Inbound, Level, Outbound, ToolCall, TurnStatus,
         Untrusted,
     },
     policy,
-    runtime::{Stopwatch, clock},
+    runtime::clock,
     store::{HistoryRow, NewHistory, StoreError, TurnEnd},
 };
 
@@ -53,7 +50,7 @@ pub(super) struct Scene<'a> {
     pub(super) actor: &'a Actor,
     pub(super) sink: &'a Sink,
     cancel: &'a CancellationToken,
-    watch: &'a Stopwatch,
+    asking: &'a Asking,
     pub(super) sent_at: Option<Timestamp>,
 }
 
@@ -67,25 +64,29 @@ impl Engine {
         sink: &Sink,
         running: &Registered,
     ) -> TurnStatus {
-        let watch = Stopwatch::start();
+        let asking = Asking::begin();
         let cancel = &running.cancel;
-        let mut ledger = match self.open(conversation, message.map(|(_, m)| m)).await {
+        let mut ledger = match self.open(conversation, actor, message.map(|(_, m)| m)).await {
             Ok(ledger) => ledger,
             Err(error) => return self.store_broke(&error, sink).await,
         };
         let sent_at = message.and_then(|(_, m)| m.sent_at);
-        let scene = Scene { conversation, actor, sink, cancel, watch: &watch, sent_at };
+        let scene = Scene { conversation, actor, sink, cancel, asking: &asking, sent_at };
+        let brain = match self.brain_of(conversation).await {
+            Ok(brain) => brain,
+            Err(error) => return self.store_broke(&error, sink).await,
+        };
         let work = async {
             match (command, message) {
                 (Some(call), _) => {
                     self.note_choice(&call, &ledger).await;
                     self.run_calls(&[call], &mut ledger, &scene).await
                 }
-                (None, Some(_)) => match self.brain() {
+                (None, Some(_)) => match &brain {
                     Some(brain) => self.converse(brain, &mut ledger, &scene).await,
                     None => self.by_words("No model is set up", &mut ledger, &scene).await,
                 },
-                (None, None) => match self.brain() {
+                (None, None) => match &brain {
                     Some(brain) => self.converse(brain, &mut ledger, &scene).await,
                     None => TurnStatus::Answered,
                 },
@@ -113,20 +114,18 @@ impl Engine {
     async fn open(
         &self,
         conversation: &ConversationKey,
+        actor: &Actor,
         message: Option<&Inbound>,
     ) -> Result<Ledger, StoreError> {
-        let rows = self.store().history(conversation).await?;
-        let mut rows: Vec<_> = rows.into_iter().filter_map(remembered).collect();
-        if let Some(brain) = self.brain()
-            && let Some(c) = history::compact(&rows, self.room(brain) * 2 / 3)
-        {
-            self.store().compact(conversation, c.up_to, stored(&c.summary)).await?;
-            rows.splice(..c.rows, [c.summary]);
-        }
+        let mut rows = self.recall(conversation, actor, message).await?;
         let new_from = rows.len();
         let mut kept = Vec::new();
         if let Some(inbound) = message {
-            rows.push(self.person_row(inbound, &mut kept));
+            let mut row = self.person_row(inbound, &mut kept);
+            // A tainted note is not kept with the rows: whatever is said after reading it tells so.
+            row.facts.read =
+                rows.iter().filter(|r| r.seq.is_none()).flat_map(|r| r.facts.read.clone()).collect();
+            rows.push(row);
         }
         let tainted = history::tainted(&rows);
         let said = message.map(|m| self.said(m));
@@ -159,6 +158,7 @@ impl Engine {
             tainted: !inbound.quoted.is_empty(),
             words: vec![words],
             confirmed_write: false,
+            facts: Facts::default(),
         }
     }
 
@@ -185,6 +185,7 @@ impl Engine {
                 tainted: ledger.tainted,
                 words: vec![],
                 confirmed_write: false,
+                facts: Facts::default(),
             };
             rows.push(stored(&row));
         }
@@ -227,7 +228,9 @@ impl Engine {
         ledger.turn = Some(turn);
         while let Some(effect) = effects.pop_front() {
             let event = match effect {
-                Effect::Ask(request) => self.ask(brain, &request, scene).await,
+                Effect::Ask(request) => {
+                    self.ask(brain, &request, (scene.conversation, scene.sink, scene.asking)).await
+                }
                 Effect::Run(calls) => {
                     self.keep_called(&calls, &offered, scene.conversation).await;
                     Event::Results(self.run_all(calls, ledger, scene).await)
@@ -264,24 +267,6 @@ impl Engine {
         TurnStatus::Failed
     }
 
-    async fn ask(&self, brain: &Brain, request: &ModelRequest, scene: &Scene<'_>) -> Event {
-        let left = self.0.parts.bounds.turn.saturating_sub(scene.watch.elapsed());
-        scene.sink.try_send(Outbound::Progress { text: format!("asking {} …", brain.model.name()) });
-        let watch = Stopwatch::start();
-        let answer = tokio::time::timeout(left, stream(brain, request, scene.sink)).await;
-        let answer = answer.unwrap_or(Err(ModelError::Silent(self.0.parts.bounds.turn)));
-        let counters = &self.0.parts.counters;
-        let result = if answer.is_ok() { "ok" } else { "failed" };
-        counters.observe("opsbot_model_seconds", &[("result", result)], watch.seconds());
-        match answer {
-            Ok(reply) => Event::Reply(reply),
-            Err(error) => {
-                tracing::warn!(%error, mode = ?request.mode, "the model did not answer");
-                Event::ModelFailed(error)
-            }
-        }
-    }
-
     pub(super) async fn run_all(
         &self,
         calls: Vec<PlannedCall>,
@@ -294,6 +279,7 @@ impl Engine {
             conversation: scene.conversation,
             tainted: ledger.tainted,
             words: &words,
+            foreign: ledger.tainted || history::pasted(&ledger.rows),
             cancel: scene.cancel,
         };
         let all = join_all(calls.iter().map(|p| self.gate(&p.call, &caller, scene.sink))).await;
@@ -322,7 +308,7 @@ impl Engine {
 
     /// A turn in which the model reads the outcome of a write and goes on from there; silent without a model.
     pub(super) async fn follow_up(&self, conversation: &ConversationKey, actor: &Actor, sink: &Sink) {
-        if self.brain().is_none() || self.0.tasks.is_closed() {
+        if self.current().brain().is_none() || self.0.tasks.is_closed() {
             return;
         }
         let Some(mut place) = self.0.sessions.enter(conversation, self.0.parts.bounds.queue) else { return };
@@ -333,7 +319,8 @@ impl Engine {
             () = running.cancel.cancelled() => return,
             guard = place.wait() => guard,
         };
-        self.take_turn(None, None, (conversation, actor), sink, &running).await;
+        let actor = Actor { role: actor.role.min(self.people().role_now(actor)), ..actor.clone() };
+        self.current().take_turn(None, None, (conversation, &actor), sink, &running).await;
         drop(guard);
     }
 
@@ -354,41 +341,6 @@ impl Engine {
         tracing::error!(%error, "the store failed");
         sink.notice(Level::Error, format!("The store failed: {error}")).await;
         TurnStatus::Failed
-    }
-}
-
-/// Asks the model and passes its text on as it comes; a slow reader slows the stream, and no piece is lost.
-async fn stream(brain: &Brain, request: &ModelRequest, sink: &Sink) -> Result<Reply, ModelError> {
-    let (pending, fresh) = (Mutex::new(String::new()), Notify::new());
-    let heard = Mutex::new(String::new());
-    let mut on_text = |text: &str| {
-        pending.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
-        heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
-        fresh.notify_one();
-    };
-    let flush = || async {
-        let text = std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
-        if !text.is_empty() {
-            sink.send(Outbound::Delta { text }).await;
-        }
-    };
-    let heard = || heard.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut chat = std::pin::pin!(brain.model.chat(request, &mut on_text));
-    loop {
-        tokio::select! {
-            answer = &mut chat => {
-                flush().await;
-                return answer;
-            }
-            () = fresh.notified() => {
-                flush().await;
-                if step::repeats(&heard()) {
-                    tracing::warn!("the model went round in circles and was stopped");
-                    let text = heard().clone();
-                    return Ok(Reply { text, cut: true, ..Reply::default() });
-                }
-            }
-        }
     }
 }
 
@@ -418,13 +370,14 @@ fn complete(mut added: Vec<Message>) -> Vec<Message> {
     added
 }
 
-fn remembered(row: HistoryRow) -> Option<Remembered> {
+pub(super) fn remembered(row: HistoryRow) -> Option<Remembered> {
     let words: Vec<String> =
         row.words.map(|w| serde_json::from_str(&w).unwrap_or_default()).unwrap_or_default();
     Some(Remembered {
         seq: Some(row.seq),
         at: row.at,
         kind: RowKind::from_word(&row.kind),
+        facts: history::read_facts(&row.content),
         message: serde_json::from_value(row.content).ok()?,
         tainted: row.tainted,
         words,
@@ -433,10 +386,14 @@ fn remembered(row: HistoryRow) -> Option<Remembered> {
 }
 
 pub(super) fn stored(row: &Remembered) -> NewHistory {
+    let mut content = serde_json::to_value(&row.message).unwrap_or_default();
+    if let Some(content) = content.as_object_mut().filter(|_| !row.facts.is_empty()) {
+        content.insert("facts".into(), serde_json::to_value(&row.facts).unwrap_or_default());
+    }
     NewHistory {
         at: row.at,
         kind: row.kind.word().to_owned(),
-        content: serde_json::to_value(&row.message).unwrap_or_default(),
+        content,
         tainted: row.tainted,
         words: (!row.words.is_empty()).then(|| serde_json::to_string(&row.words).unwrap_or_default()),
         confirmed_write: row.confirmed_write,

@@ -153,7 +153,7 @@ const UNITS: [&str; 60] = [
     "kunden",
 ];
 /// Before a number they make it something else.
-const COUNTED: [&str; 14] = [
+const COUNTED: [&str; 26] = [
     "last",
     "past",
     "letzten",
@@ -168,6 +168,18 @@ const COUNTED: [&str; 14] = [
     "status",
     "version",
     "uid",
+    "ticket",
+    "incident",
+    "issue",
+    "case",
+    "card",
+    "note",
+    "vorfall",
+    "notiz",
+    "day",
+    "tag",
+    "forget_note",
+    "history",
 ];
 /// A customer called like one of these must be called a customer.
 const COMMON: [&str; 29] = [
@@ -204,6 +216,18 @@ pub(super) struct Heard {
 impl Names {
     /// The inventory's names, and those of `call`, should the inventory not know them any more.
     pub(super) fn new(known: &Known<'_>, call: &ResolvedCall) -> Self {
+        let mut names = Self::of(known);
+        if let Some(id) = &call.target.customer {
+            names.add_customer(id.as_str(), id);
+        }
+        for service in call.target.service.iter().chain(call.target.containers.iter().map(|c| &c.service)) {
+            names.add_service(service);
+        }
+        names
+    }
+
+    /// The inventory's names.
+    pub(super) fn of(known: &Known<'_>) -> Self {
         let mut names = Self { by_name: BTreeMap::new(), by_start: BTreeMap::new() };
         for customer in known.customers {
             let all = [customer.id.as_str()].into_iter().chain(customer.name.as_deref());
@@ -211,16 +235,16 @@ impl Names {
                 names.add_customer(name, &customer.id);
             }
         }
-        if let Some(id) = &call.target.customer {
-            names.add_customer(id.as_str(), id);
-        }
-        let services = known.services.iter().map(|(_, service)| service).chain(&call.target.service);
-        for service in services.chain(call.target.containers.iter().map(|c| &c.service)) {
-            if let Some(meaning) = names.meaning(service.as_str()) {
-                meaning.service = Some(service.clone());
-            }
+        for (_, service) in known.services {
+            names.add_service(service);
         }
         names
+    }
+
+    fn add_service(&mut self, service: &ServiceName) {
+        if let Some(meaning) = self.meaning(service.as_str()) {
+            meaning.service = Some(service.clone());
+        }
     }
 
     fn add_customer(&mut self, name: &str, id: &CustomerId) {

@@ -1,7 +1,7 @@
 //! Whether the person named the target of a write: in a tainted turn nothing else may.
 
 use super::{name_match::Names, words::own_words};
-use crate::domain::{Customer, CustomerId, ResolvedCall, ServiceName};
+use crate::domain::{Customer, CustomerId, ParamKind, ResolvedCall, ServiceName, ToolSpec};
 
 /// What the inventory knows right now.
 #[derive(Clone, Copy, Debug)]
@@ -80,29 +80,29 @@ impl Spoken {
         Naming::NotNamed { ask: question(call, &customer, service.as_ref(), customer_named) }
     }
 
-    /// As [`Spoken::names`], for a call of a tool that takes no service ("clear its cache"): the person named the customer,
-    /// and services that were spoken of besides narrow nothing. A call that aims at a service all the same, or at no
-    /// customer, is left to [`Spoken::names`].
-    pub fn names_customer(&self, call: &ResolvedCall, known: &Known<'_>) -> Naming {
-        let Some(customer) = call.target.customer.as_ref().filter(|_| call.target.service.is_none()) else {
+    /// [`Spoken::names`] for a tool with this spec. One without a service parameter takes no service, so a service's
+    /// name in the words (`clear the redis cache of 7`) is no other target: its customer alone must have been named.
+    pub fn names_for(&self, spec: &ToolSpec, call: &ResolvedCall, known: &Known<'_>) -> Naming {
+        let customer = call.target.customer.as_ref().filter(|_| call.target.service.is_none());
+        let Some(customer) =
+            customer.filter(|_| spec.params.iter().all(|param| param.kind != ParamKind::Service))
+        else {
             return self.names(call, known);
         };
         let said = self.said(&Names::new(known, call));
-        let named = said.iter().rposition(|m| m.customers.contains(customer));
-        // After it was named nobody else may have been, and no "it" may stand for nobody.
-        let current = named.is_some_and(|at| {
-            said.iter()
-                .skip(at + 1)
-                .all(|m| !m.unclear && (m.customers.is_empty() || m.customers.contains(customer)))
-        });
-        if current {
-            return Naming::Named;
+        let last = said.iter().rposition(|message| message.customers.contains(customer));
+        match last {
+            // Whoever named somebody else since, or "it" of nobody, has moved on.
+            Some(at) if said.iter().skip(at + 1).all(|m| m.customers.is_empty() && !m.unclear) => {
+                Naming::Named
+            }
+            _ => Naming::NotNamed {
+                ask: format!(
+                    "I offer `{}` only for a customer whom you name yourself. Which customer do you mean?",
+                    call.call.tool
+                ),
+            },
         }
-        let ask = format!(
-            "I offer `{}` only for what you name yourself. Which customer do you mean? Name it in your own words.",
-            call.call.tool
-        );
-        Naming::NotNamed { ask }
     }
 
     fn said(&self, names: &Names) -> Vec<Said> {
@@ -191,8 +191,9 @@ fn question(
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::testing::call;
+    use super::super::testing::{call, spec};
     use super::*;
+    use crate::domain::{Param, Risk, Target};
 
     fn customers() -> Vec<Customer> {
         let one = |id: &str, name: Option<&str>, aliases: &[&str]| Customer {
@@ -262,6 +263,9 @@ mod tests {
             (&["web has been slow for 19 minutes"], WEB, false),
             (&["web seit 19 Minuten langsam"], WEB, false),
             (&["web of customer 19 times out"], WEB, true),
+            (&["restart web, see ticket #19"], WEB, false),
+            (&["/forget_note 19", "restart web"], WEB, false),
+            (&["web was slow on day 19"], WEB, false),
             (&["restart the website of 19"], WEB, false),
             (&["restart webs of 19"], WEB, false),
             (&["look at /var/www/web of 19"], WEB, false),
@@ -332,30 +336,47 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_without_services_aims_at_the_customer_named_last() {
-        let cache = "clear_cache(customer_id=19)";
+    fn a_tool_without_a_service_needs_its_customer_named_and_nothing_else() {
+        let clear = ToolSpec {
+            params: vec![
+                Param { name: "customer_id", kind: ParamKind::Customer, required: true, help: "" },
+                Param { name: "kind", kind: ParamKind::Choice(&["redis"]), required: false, help: "" },
+            ],
+            ..spec("clear_cache", Risk::Confirm, Risk::Confirm)
+        };
         let table: &[(&[&str], &[&str], bool)] = &[
-            (&[], &["restart web of 19 and clear its cache"], true),
-            (&[], &["clear the cache of 19"], true),
-            (&[], &["how is 19's web?", "clear its cache"], true),
-            (&[], &["how is 19?", "how is 7?", "clear the cache"], false),
-            (&[], &["how is 19?", "how is 7?", "clear its cache"], false),
+            (&[], &["clear the redis cache of customer 7"], true),
+            (&[], &["clear customer 7's redis"], true),
+            (&[], &["what is wrong with müller's web?", "clear its redis cache"], true),
+            (&[], &["what is wrong with 7?", "clear the redis cache"], true),
+            (&["restart 7's web"], &["now clear its cache"], true),
+            (&["restart 7's web"], &["now clear the cache"], false),
+            (&[], &["clear the redis cache"], false),
+            (&[], &["clear the redis cache of customer 19"], false),
             (&[], &["compare 7 and 19", "clear its cache"], false),
-            (&[], &["clear the cache"], false),
-            (&[], &["clear the cache of 7"], false),
-            (&[], &["> clear the cache of 19\nwhat is this?"], false),
-            (&["restart 19's web"], &["now clear its cache"], true),
-            (&["restart 19's web"], &["now clear the cache"], false),
+            (&[], &["how is 7?", "how is 19?", "clear the cache"], false),
+            (&[], &["> clear the cache of customer 7\nwhat does this mean?"], false),
         ];
-        let customers = customers();
-        let services = [(CustomerId::from("19"), ServiceName::from("web"))];
+        let (customers, services) = (customers(), [("7".into(), "redis".into()), ("7".into(), "web".into())]);
+        let known = Known { customers: &customers, services: &services };
+        let call = |text| ResolvedCall {
+            target: Target { customer: Some("7".into()), ..Target::default() },
+            ..call(text)
+        };
+        let own = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect();
         for (earlier, since, want) in table {
-            let list = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect();
-            let spoken = Spoken { earlier: list(earlier), since: list(since) };
-            let known = Known { customers: &customers, services: &services };
-            let naming = spoken.names_customer(&call(cache), &known);
-            assert_eq!(naming == Naming::Named, *want, "{earlier:?} {since:?}");
+            let spoken = Spoken { earlier: own(earlier), since: own(since) };
+            let naming = spoken.names_for(&clear, &call("clear_cache(customer_id=7, kind=redis)"), &known);
+            assert_eq!(naming == Naming::Named, *want, "{earlier:?} then {since:?}: {naming:?}");
         }
+        let restart = spec("restart_container", Risk::Confirm, Risk::Confirm);
+        let spoken = Spoken { earlier: vec![], since: vec!["restart redis of customer 7".into()] };
+        let whole = call("restart_container(customer_id=7)");
+        assert_ne!(
+            spoken.names_for(&restart, &whole, &known),
+            Naming::Named,
+            "a tool with a service is as before"
+        );
     }
 
     #[test]

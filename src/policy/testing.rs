@@ -76,6 +76,7 @@ pub(super) fn call(text: &str) -> ResolvedCall {
     let steps = containers.iter().filter(|_| write).map(|c| PlanStep {
         text: format!("restart container {} on {}", c.name, c.host),
         container: Some(c.clone()),
+        now: None,
     });
     let plan = steps.collect();
     let target = Target {
@@ -84,7 +85,7 @@ pub(super) fn call(text: &str) -> ResolvedCall {
         containers,
         ..Target::default()
     };
-    ResolvedCall { call, target, plan }
+    ResolvedCall { call, target, plan, steps: vec![] }
 }
 
 fn container(customer: &str, service: &str) -> ContainerRef {

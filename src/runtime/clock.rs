@@ -2,11 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 /// The wall clock's time.
 pub fn now() -> Timestamp {
     Timestamp::now()
+}
+
+/// The time zone of this machine, in which people mean times of day and dates.
+pub fn zone() -> TimeZone {
+    TimeZone::system()
 }
 
 /// Measures how long something takes; a change of the wall clock does not move it.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::Row;
 
-use super::{Store, StoreError, db::Tx, from_json, micros, time, to_json};
+use super::{ConversationSettings, Store, StoreError, db::Tx, from_json, micros, time, to_json};
 use crate::domain::{AuditEntry, ConversationKey};
 
 /// One live row of a conversation.
@@ -24,6 +24,15 @@ pub struct HistoryRow {
     pub words: Option<String>,
     /// The outcome of a confirmed write: the naming of targets starts anew after it.
     pub confirmed_write: bool,
+}
+
+/// What a conversation no longer remembers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Forgotten {
+    /// The rows that are gone, oldest first.
+    pub rows: Vec<HistoryRow>,
+    /// The tools beyond the core and the chosen model that are gone.
+    pub settings: ConversationSettings,
 }
 
 /// A row to append; the store gives it its number.
@@ -99,6 +108,41 @@ impl Store {
             .await?;
         insert(&mut tx, conv, place, &summary).await?;
         tx.commit().await
+    }
+
+    /// Forgets the history, the tools and the model of `conv` with one audit row, in one transaction.
+    pub async fn forget(&self, conv: &ConversationKey, audit: AuditEntry) -> Result<Forgotten, StoreError> {
+        let forgotten =
+            Forgotten { rows: self.history(conv).await?, settings: self.conversation(conv).await? };
+        let mut tx = self.0.db.begin().await?;
+        for sql in [
+            "DELETE FROM history WHERE conversation = $1",
+            "DELETE FROM conversations WHERE conversation = $1",
+        ] {
+            sqlx::query(sql).bind(conv.as_str()).execute(tx.conn()?).await?;
+        }
+        self.append_audit(&mut tx, &audit).await?;
+        tx.commit().await?;
+        Ok(forgotten)
+    }
+
+    /// Deletes the turns that began before `before`; one that is the last and reaches past it stays. Gives how many rows
+    /// that were.
+    pub async fn history_sweep(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.0.db.begin().await?;
+        let done = sqlx::query(
+            "DELETE FROM history WHERE conversation IN (SELECT o.conversation FROM history o WHERE o.at < $1) \
+             AND seq < COALESCE( \
+               (SELECT MIN(y.seq) FROM history y WHERE y.conversation = history.conversation AND y.at >= $1 \
+                AND y.kind IN ('user', 'outcome')), \
+               (SELECT MAX(y.seq) + 1 FROM history y WHERE y.conversation = history.conversation \
+                HAVING MAX(y.at) < $1), 0)",
+        )
+        .bind(micros(before))
+        .execute(tx.conn()?)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
     }
 }
 

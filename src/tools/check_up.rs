@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     evidence::{Evidence, Gatherer},
+    notes,
     place::{Place, customer_of, customer_param},
     rank::{checked, rank},
     status, units,
@@ -76,7 +77,9 @@ impl Tool for CheckUp {
         let customer = customer_of(resolved)?;
         (cx.progress)(format!("looking at customer {customer}: containers, logs, metrics, alerts"));
         let evidence = self.gatherer.gather(&customer, &resolved.target.containers, cx.now).await;
-        Ok(report(&evidence))
+        let mut output = report(&evidence);
+        notes::add_to(&mut output, &customer, cx).await;
+        Ok(output)
     }
 }
 

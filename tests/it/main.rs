@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod cache;
 mod config;
 mod console;
 mod daemon;
@@ -18,7 +19,11 @@ mod docker_helper;
 mod fake;
 mod http;
 mod llm;
+mod llm_fleet;
+mod logs;
+mod playbooks;
 mod prometheus;
+mod promql;
 mod scenarios;
 mod systemd;
 #[cfg(feature = "telegram")]

@@ -1,17 +1,21 @@
 #!/bin/sh
-# A small web shop front: serves pages and a health page, logs like nginx with an application behind it, and can get stuck (signal USR1).
+# A small web shop front: serves pages and a health page, logs like nginx with an application behind it, can get stuck (signal USR1) and has the fault that a file names.
 # shellcheck disable=SC3028 # busybox's ash has RANDOM
 conf=/etc/app/app.conf
 run=/run/app
 stats=/var/stats/web.prom
+ailing=/var/stats/fault
+scratch=/run/uploads
 requests=0 errors=0 stuck=0 conn=4700
 
 now() { date -u '+%Y-%m-%dT%H:%M:%SZ'; }
 app() { printf '[app] %s %s %s\n' "$(now)" "$1" "$2"; }
 nap() { sleep "$1" & wait $!; }
 count() {
-  printf 'sandbox_http_requests_total %s\nsandbox_http_errors_total %s\nsandbox_app_stuck %s\n' \
-    "$requests" "$errors" "$stuck" >"$stats"
+  # shellcheck disable=SC2046 # two figures: size and free, in KiB
+  set -- $(df -k /run | awk 'END { print $(NF - 4), $(NF - 2) }')
+  printf 'sandbox_http_requests_total %s\nsandbox_http_errors_total %s\nsandbox_app_stuck %s\nsandbox_disk_size_bytes %s\nsandbox_disk_free_bytes %s\n' \
+    "$requests" "$errors" "$stuck" $(($1 * 1024)) $(($2 * 1024)) >"$stats"
 }
 
 line=0 listen='' workers='' server=''
@@ -37,7 +41,9 @@ done <"$conf"
 : "${listen:=8080}" "${workers:=16}" "${server:=localhost}"
 
 # A fresh process is a healthy one: whatever state the last one was in ends here.
-rm -rf "$run" && mkdir -p "$run/www"
+# What it asks is another's, and stays as it is.
+rm -rf "$run" "$scratch" && mkdir -p "$run/www" "$scratch"
+grep -qsx 'memory-leak\|full-disk' "$ailing" && rm -f "$ailing"
 echo "<h1>$server</h1>" >"$run/www/index.html"
 ln -s /opt/sandbox/cgi-bin "$run/www/cgi-bin"
 count
@@ -83,16 +89,59 @@ burst() {
     "$(date -u '+%Y/%m/%d %H:%M:%S')" "$conn" "$client" "$server" "$path" "$path" "$server" >&2
   access "$client" "GET $path HTTP/1.1" 502 157 0.003
 }
+# One more mebibyte that nothing frees, up to what fits below the limit.
+leak() {
+  calm
+  if [ "$leaked" -lt 28 ]; then
+    leaked=$((leaked + 1))
+    eval "kept_$leaked=\$(head -c 1048576 /dev/zero | tr '\\0' x)"
+  else
+    app WARN "heap at its limit: $leaked MiB of session objects are still referenced, collecting frees nothing" >&2
+  fi
+}
+# Two more mebibytes on the scratch disk, until there is no room.
+fill() {
+  calm
+  file=$scratch/upload-$turn.tmp
+  if ! message=$(dd if=/dev/zero of="$file" bs=65536 count=32 2>&1); then
+    errors=$((errors + 1))
+    message=$(printf '%s' "$message" | grep -m 1 -o 'No space left on device')
+    app ERROR "cannot write $file: ${message:-write failed}" >&2
+    access "$client" 'POST /upload HTTP/1.1' 500 170 0.004
+  fi
+}
+# Half of the requests are answered late, half not at all.
+crawl() {
+  conn=$((conn + 1))
+  if [ $((turn % 2)) = 0 ]; then
+    access "$client" "GET /search?q=rye HTTP/1.1" 200 $((RANDOM % 9000 + 2000)) "$((RANDOM % 4 + 5)).$((RANDOM % 900 + 100))"
+  else
+    errors=$((errors + 1))
+    printf '%s [error] 12#12: *%s upstream timed out (110: Operation timed out) while reading response header from upstream, client: %s, server: %s, request: "GET /checkout HTTP/1.1", upstream: "http://payments.internal:9000/checkout", host: "%s"\n' \
+      "$(date -u '+%Y/%m/%d %H:%M:%S')" "$conn" "$client" "$server" "$server" >&2
+    access "$client" 'GET /checkout HTTP/1.1' 504 160 10.001
+  fi
+}
 # peer NAME PORT: one short exchange with a service this one depends on; a warning in the log when it is not there.
 peer() {
   answer=$(printf 'PING\r\n' | timeout 2 nc -w 1 "$1" "$2" 2>&1) && [ -n "$answer" ] && return
   app WARN "dependency $1:$2 does not answer: ${answer:-connection closed}" >&2
 }
 
-turn=0
+turn=0 leaked=0
 while :; do
   visitor
-  if [ "$stuck" = 1 ]; then
+  fault=''
+  [ ! -s "$ailing" ] || read -r fault <"$ailing"
+  if [ "$stuck" != 1 ] && [ -n "$fault" ]; then
+    case $fault in
+      memory-leak) leak ;;
+      full-disk) fill ;;
+      slow-upstream) crawl ;;
+    esac
+    count
+    nap 0.4
+  elif [ "$stuck" = 1 ]; then
     burst
     [ $((turn % 8)) = 0 ] &&
       app ERROR "worker pool exhausted: $workers of $workers workers blocked on a lock, upstream 127.0.0.1:9000 refuses connections" >&2

@@ -86,6 +86,25 @@ fn sentences_that_came_later() {
 }
 
 #[test]
+fn notes_hosts_and_whole_sites() {
+    check(&[
+        (
+            "remember that customer 7 is on vacation until May",
+            "remember(text=customer 7 is on vacation until May)",
+        ),
+        ("remember: never restart db of 19 on Mondays", "remember(text=never restart db of 19 on Mondays)"),
+        ("do you remember customer 7?", "!"),
+        ("show my notes", "list_notes()"),
+        ("forget note 7", "forget_note(id=7)"),
+        ("list the containers of customer 7", "list_containers(customer_id=7)"),
+        ("disk usage of customer 19", "get_disk_usage(customer_id=19)"),
+        ("clear the stale cache of 19", "clear_cache(customer_id=19)"),
+        ("start it again: web of 7", "!"),
+        ("explain connection reset by peer", "explain_error(text=connection reset by peer)"),
+    ]);
+}
+
+#[test]
 fn what_was_said_before_completes_what_is_said_now() {
     let (tools, directory) = (Vocabulary::new(std::sync::Arc::new(specs())), directory());
     let offer = Offer { tools: &tools, directory: &directory };

@@ -243,7 +243,7 @@ pub(super) const PRONOUNS: &[&str] = &["it", "its", "them", "their", "there", "s
 /// Words before a number that make it something else than a customer.
 pub(super) const COUNTED: &[&str] = &[
     "last", "past", "latest", "first", "top", "port", "pid", "line", "exit", "code", "status", "version",
-    "uid", "http", "error", "tail", "lines", "recent", "newest", "previous",
+    "uid", "http", "error", "tail", "lines", "recent", "newest", "previous", "note", "notes",
 ];
 
 /// Words after a number that make it an amount.

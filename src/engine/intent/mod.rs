@@ -30,7 +30,7 @@ pub use explain::{Explained, explain};
 pub use rank::Vocabulary;
 
 use crate::{
-    domain::{Customer, CustomerId, ParamKind, Risk, ServiceName, ToolCall},
+    domain::{Args, Customer, CustomerId, Param, ParamKind, Risk, ServiceName, ToolCall},
     policy,
 };
 
@@ -99,8 +99,25 @@ const ADVICE: &str = "I took that as a question and not as an order: nothing is 
 const TOO_MANY: &str =
     "Those are more than three things at once: nothing was done. Ask for them in several messages.";
 
+/// How a message begins that is to be kept as a note.
+const NOTES: &[&str] = &[
+    "remember that",
+    "remember",
+    "please remember that",
+    "please remember",
+    "note that",
+    "keep in mind that",
+    "take a note",
+    "make a note",
+    "don't forget that",
+    "merk dir",
+];
+
 /// Says what the words mean.
 pub fn understand(asked: &Asked<'_>, offer: Offer<'_>) -> Verdict {
+    if let Some(note) = note(asked.text, offer) {
+        return Verdict::Run(vec![note]);
+    }
     let first = Heard::new(asked, offer);
     if let Some(open) = asked.open
         && first.only_names()
@@ -114,6 +131,21 @@ pub fn understand(asked: &Asked<'_>, offer: Offer<'_>) -> Verdict {
         }
     }
     first.verdict(asked)
+}
+
+/// A message that asks to be kept, word for word.
+fn note(text: &str, offer: Offer<'_>) -> Option<ToolCall> {
+    let spec = offer.tools.specs().iter().find(|s| s.name == "remember")?;
+    let text = text.trim();
+    let begins = |cue: &&&str| {
+        text.get(..cue.len()).is_some_and(|head| head.to_lowercase() == **cue)
+            && text.get(cue.len()..).is_some_and(|rest| rest.starts_with([' ', ':', ',']))
+    };
+    let cue = NOTES.iter().filter(begins).max_by_key(|cue| cue.len())?;
+    let kept = text.get(cue.len()..)?.trim_start_matches([' ', ':', ',']).trim();
+    let plain = kept.split_whitespace().count() > 1 && !kept.ends_with('?') && !kept.contains('\n');
+    let args = [("text".to_owned(), kept.into())].into_iter().collect();
+    plain.then(|| ToolCall { tool: spec.name.to_owned(), args: Args(args) })
 }
 
 /// The tools whose use the words ask for, out of those that are not in `offered` yet, nearest first.
@@ -332,13 +364,13 @@ impl<'a> Heard<'a> {
     fn about_a_paste(&self) -> Verdict {
         let Some(pasted) = &self.pasted else { return Verdict::Nothing };
         let explains = self.offer.tools.specs().iter().find(|s| {
-            let text = s.params.iter().any(|p| p.required && p.kind == ParamKind::Text && p.name == "text");
-            text && s.floor == Risk::Safe
+            let text = |p: &Param| p.required && p.kind == ParamKind::Text && p.name == "text";
+            matches!(s.params.as_slice(), [only] if text(only)) && s.floor == Risk::Safe
         });
         let Some(spec) = explains else { return Verdict::Nothing };
         let mut args = serde_json::Map::new();
         args.insert("text".to_owned(), telling_line(pasted).into());
-        Verdict::Choose(vec![ToolCall { tool: spec.name.to_owned(), args: crate::domain::Args(args) }])
+        Verdict::Choose(vec![ToolCall { tool: spec.name.to_owned(), args: Args(args) }])
     }
 }
 

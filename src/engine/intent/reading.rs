@@ -165,11 +165,16 @@ impl<'a> Clause<'a> {
                         ParamKind::Service => {
                             service.and_then(|n| self.target.services.get(n)).map(|s| Value::from(s.as_str()))
                         }
+                        ParamKind::Integer { .. } if param.name == "id" => self.numbered().map(Value::from),
                         ParamKind::Integer { min, max } => {
                             let taken = args.values().any(Value::is_number);
                             self.values.count.filter(|_| !taken).map(|n| Value::from(n.clamp(*min, *max)))
                         }
-                        ParamKind::Duration => self.values.span.as_deref().map(Value::from),
+                        ParamKind::Duration => {
+                            let first = spec.params.iter().find(|p| p.kind == ParamKind::Duration);
+                            let wanted = first.is_some_and(|p| p.name == param.name);
+                            self.values.span.as_deref().filter(|_| wanted).map(Value::from)
+                        }
                         ParamKind::Choice(words) => self.choice(words).map(Value::from),
                         ParamKind::Text => self.text(spec, param.name).map(Value::from),
                     };
@@ -194,12 +199,22 @@ impl<'a> Clause<'a> {
         match param {
             "id" => self.kept_id.clone(),
             "name" | "playbook" => self.playbook.clone(),
-            "text" | "error" => self.explained.clone().or_else(|| self.pasted.map(str::to_owned)),
+            "host" | "project" => self.after(param).filter(|text| !text.contains(' ')),
+            "text" if spec.params.len() == 1 => {
+                self.explained.clone().or_else(|| self.pasted.map(str::to_owned))
+            }
             "query" | "promql" | "expr" => text::quoted(&self.words)
                 .or_else(|| self.after("promql"))
                 .or_else(|| self.pattern.clone().filter(|p| p.1).map(|p| p.0)),
-            _ => pattern().map(|(text, _)| text.clone()),
+            "pattern" | "filter" => pattern().map(|(text, _)| text.clone()),
+            _ => None,
         }
+    }
+
+    /// The number of a note: "note 3", "#3".
+    fn numbered(&self) -> Option<i64> {
+        let at = self.words.iter().position(|w| w.is_any(&["note", "number"]))?;
+        self.words.get(at + 1)?.raw.parse().ok()
     }
 
     /// The words behind a word, as text.

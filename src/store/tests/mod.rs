@@ -6,6 +6,7 @@ mod channel;
 mod conversation;
 mod files;
 mod kill;
+mod memory;
 mod people;
 mod rows;
 

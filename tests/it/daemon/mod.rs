@@ -7,5 +7,7 @@ mod faults;
 pub mod house;
 mod kill;
 mod pair;
+mod reload;
+mod sandbox;
 mod socket;
 mod stop;

@@ -78,12 +78,16 @@ pub struct Setup {
     pub load_ms: u64,
     /// How often `/health` says that it loads.
     pub unhealthy: usize,
+    /// Models besides `model`.
+    pub others: Vec<String>,
+    /// The lines of a pull, and the pause after each in milliseconds.
+    pub pull: (Vec<Value>, u64),
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let capabilities = vec!["completion".into(), "tools".into()];
-        Self { model: None, capabilities, load_ms: 0, unhealthy: 0 }
+        Self { model: None, capabilities, load_ms: 0, unhealthy: 0, others: vec![], pull: (vec![], 0) }
     }
 }
 
@@ -227,10 +231,24 @@ impl Shared {
         });
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let named = ["model", "name"].iter().find_map(|k| body[*k].as_str()).unwrap_or_default().to_owned();
-        let missing = self.setup.model.as_ref().is_some_and(|m| !named.is_empty() && *m != named);
+        let known = |m: &String| named.is_empty() || *m == named || self.setup.others.contains(&named);
+        let missing = self.setup.model.as_ref().is_some_and(|m| !known(m));
         match request.line.as_str() {
             "GET /api/version" => out.json(200, &json!({"version": "0.33.0-fake"})).await,
-            "GET /api/tags" => out.json(200, &json!({"models": [self.tag()]})).await,
+            "GET /api/tags" => {
+                let others = self.setup.others.iter().map(|name| json!({"name": name, "size": 491_401_324}));
+                let models: Vec<_> = std::iter::once(self.tag()).chain(others).collect();
+                out.json(200, &json!({"models": models})).await;
+            }
+            "POST /api/pull" => {
+                out.head(200, "application/x-ndjson").await;
+                let (lines, pause) = &self.setup.pull;
+                for line in lines {
+                    out.chunk(format!("{line}\n").as_bytes()).await;
+                    tokio::time::sleep(Duration::from_millis(*pause)).await;
+                }
+                out.chunk(b"").await;
+            }
             "GET /api/ps" => {
                 let loaded = self.seen.borrow().loaded;
                 let models: Vec<_> = loaded.then(|| self.tag()).into_iter().collect();

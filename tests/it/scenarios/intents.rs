@@ -43,7 +43,12 @@ impl Tool for Further {
         let customer = call.args.text("customer_id").map(CustomerId::new);
         let step = PlanStep { text: format!("{} it", self.0.name), container: None };
         let plan = if self.0.is_write() { vec![step] } else { vec![] };
-        Ok(ResolvedCall { call: call.clone(), target: Target { customer, ..Target::default() }, plan })
+        Ok(ResolvedCall {
+            call: call.clone(),
+            target: Target { customer, ..Target::default() },
+            plan,
+            steps: vec![],
+        })
     }
 
     async fn call(&self, _permit: Permit, _cx: &RunContext) -> Result<ToolOutput, ToolError> {

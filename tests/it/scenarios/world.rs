@@ -11,8 +11,11 @@ use opsbot::{
         Actor, AuditEntry, AuditKind, Block, Card, CardState, ChannelKind, ConversationKey, Inbound, Origin,
         Outbound, Role, TurnStatus, Untrusted,
     },
-    engine::{Bounds, Brain, Directory, Engine, KnownPeople, Parts, Sink, people::Configured},
+    engine::{
+        Bounds, Brain, Directory, Engine, KnownPeople, Memory, Parts, Reloaded, Sink, people::Configured,
+    },
     llm::{self, Dialect},
+    playbook::Playbooks,
     policy::{Policy, Redactor, approval::Verb},
     runtime::Counters,
     spill::SpillStore,
@@ -38,6 +41,7 @@ pub struct Setup {
     /// How long the model may be silent.
     pub patience: Duration,
     pub bounds: Bounds,
+    pub memory: Memory,
     pub secrets: Vec<String>,
     /// The configuration's people on chat platforms.
     pub people: Vec<Configured>,
@@ -45,10 +49,16 @@ pub struct Setup {
     pub on_disk: bool,
     /// The real tools over this configuration, in place of the site's.
     pub real: Option<String>,
+    /// Playbooks, each a file's text.
+    pub playbooks: Vec<&'static str>,
     /// Tools besides the site's.
     pub more: Vec<Arc<dyn Tool>>,
     /// The names, in place of the site's.
     pub directory: Option<Directory>,
+    /// Further model hosts.
+    pub spares: Vec<String>,
+    /// Questions that a model host is asked at once.
+    pub parallel: usize,
 }
 
 impl Default for Setup {
@@ -69,12 +79,16 @@ impl Default for Setup {
             num_ctx: 8192,
             patience: Duration::from_secs(10),
             bounds,
+            memory: Memory::default(),
             secrets: vec![],
             people: vec![],
             on_disk: false,
             real: None,
+            playbooks: vec![],
             more: vec![],
             directory: None,
+            spares: vec![],
+            parallel: 64,
         }
     }
 }
@@ -120,6 +134,14 @@ impl World {
         };
         self.engine = engine(&self.setup, &self.site, self.model.as_ref(), self.dir.path(), store);
         self.engine.recover().await.unwrap();
+    }
+
+    /// Takes what `setup` says now while everything goes on.
+    pub async fn reload(&self) {
+        let store = self.engine.store().clone();
+        let parts = parts(&self.setup, &self.site, self.model.as_ref(), self.dir.path(), store);
+        let reloaded = Reloaded { changes: vec!["something changed".into()], ..Reloaded::default() };
+        self.engine.renew(None, (parts, self.setup.people.clone()), reloaded).await.unwrap();
     }
 
     pub fn dir(&self) -> &Path {
@@ -220,6 +242,10 @@ async fn open(setup: &Setup, dir: &Path) -> Store {
 }
 
 fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path, store: Store) -> Engine {
+    Engine::new(parts(setup, site, model, dir, store))
+}
+
+fn parts(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path, store: Store) -> Parts {
     rustls::crypto::ring::default_provider().install_default().ok();
     let spill = Arc::new(SpillStore::open(&dir.join("kept"), Duration::from_secs(3600)).unwrap());
     let registry = match &setup.real {
@@ -231,8 +257,13 @@ fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path
     };
     let config = config::parse(Path::new("config.toml"), &setup.rules, &home()).unwrap();
     let (policy, _): (Policy, _) = app::policy(&config, Path::new("config.toml"), registry.specs()).unwrap();
+    let mut playbooks = Playbooks::default();
+    for text in &setup.playbooks {
+        playbooks.add("test.toml", text, registry.specs());
+    }
+    assert!(playbooks.problems().is_empty(), "{:?}", playbooks.problems());
     let names = setup.directory.clone().unwrap_or_else(Site::directory);
-    Engine::new(Parts {
+    Parts {
         policy,
         store,
         registry,
@@ -243,10 +274,12 @@ fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path
         }),
         people: Arc::new(KnownPeople::new(setup.people.clone())),
         redactor: Arc::new(Redactor::new(setup.secrets.clone())),
+        playbooks: Arc::new(playbooks),
         spill,
         counters: Counters::new(Timestamp::now()),
         bounds: setup.bounds,
-    })
+        memory: setup.memory,
+    }
 }
 
 fn brain(setup: &Setup, model: &FakeModel) -> Brain {
@@ -259,7 +292,14 @@ fn brain(setup: &Setup, model: &FakeModel) -> Brain {
         load_timeout: Duration::from_secs(10),
         ..llm::Settings::new(setup.dialect, &model.url, &setup.model)
     };
-    Brain { model: llm::connect(settings).unwrap(), mode: setup.mode, num_ctx: setup.num_ctx, max_tokens }
+    let host = |name: String, url: &str| llm::HostSettings {
+        name,
+        settings: llm::Settings { url: url.to_owned(), ..settings.clone() },
+        parallel: setup.parallel,
+    };
+    let spares = setup.spares.iter().enumerate().map(|(n, url)| host(format!("spare{n}"), url));
+    let hosts = std::iter::once(host("main".into(), &model.url)).chain(spares).collect();
+    Brain { model: llm::fleet(hosts).unwrap(), mode: setup.mode, num_ctx: setup.num_ctx, max_tokens }
 }
 
 fn home() -> Env {
