@@ -98,7 +98,7 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
             "none: no alerts, metrics from Docker only; set [prometheus] url",
         ),
     }
-    for CustomerCache { customer, cache } in app::caches(&config) {
+    for CustomerCache { customer, cache } in app::caches(&context.config) {
         // What clearing it would meet is what there is.
         let seen = match cache.clear(None) {
             Ok(clear) => clear.look().await.map_err(|fault| fault.to_string()),

@@ -185,3 +185,62 @@ fn host_and_port(text: &str) -> Result<String, String> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{Env, parse};
+
+    fn read(text: &str) -> Result<usize, String> {
+        let config = parse(Path::new("c.toml"), text, &Env::new([("HOME", "/home/anna"), ("PW", "s3cret")]));
+        config.map(|config| config.caches.len()).map_err(|e| e.to_string())
+    }
+
+    fn redis(customer: u8, more: &str) -> String {
+        format!("[[cache]]\ncustomer = {customer}\nkind = \"redis\"\naddress = \"127.0.0.1:6379\"\n{more}\n")
+    }
+
+    fn varnish(customer: u8, more: &str) -> String {
+        format!("[[cache]]\ncustomer = {customer}\nkind = \"varnish\"\naddress = \"[::1]:6082\"\n{more}\n")
+    }
+
+    #[test]
+    fn caches_that_cannot_hit_each_other_stand_side_by_side() {
+        let all = [
+            redis(7, "password = { env = \"PW\" }"),
+            redis(8, "db = 1\nprefix = \"c8:\""),
+            redis(9, "db = 1\nprefix = \"c9:\""),
+            varnish(7, "secret = { env = \"PW\" }\nhost = \"A.example\""),
+            varnish(8, "host = \"b.example\""),
+        ];
+        assert_eq!(read(&all.concat()), Ok(5));
+    }
+
+    #[test]
+    fn what_could_hit_a_neighbour_or_means_nothing_is_refused() {
+        let table = [
+            ([redis(7, ""), redis(8, "")].concat(), "also clear what customer 7 has there (line 1)"),
+            ([redis(7, ""), redis(8, "prefix = \"c8:\"")].concat(), "`db` or `prefix`"),
+            ([redis(7, "prefix = \"c8\""), redis(8, "prefix = \"c8:\"")].concat(), "`db` or `prefix`"),
+            ([redis(7, "db = 2"), redis(7, "db = 2")].concat(), "once more"),
+            ([varnish(7, "host = \"a.example\""), varnish(8, "")].concat(), "`host`"),
+            ([varnish(7, "host = \"a.example\""), varnish(8, "host = \"A.EXAMPLE\"")].concat(), "`host`"),
+            (redis(7, "host = \"a.example\""), "is Varnish's"),
+            (varnish(7, "db = 1"), "is Redis'"),
+            (varnish(7, "host = \"a.example:80\""), "without port"),
+            (varnish(7, "host = \"a\\\" || req.url ~ \\\".\""), "no host"),
+            (redis(7, "password = \"hunter2\""), "a secret may not stand in this file"),
+            (redis(7, "db = -1"), "too small"),
+            (redis(7, "").replace("127.0.0.1:6379", "127.0.0.1"), "has no port"),
+            (redis(7, "").replace("127.0.0.1:6379", "redis://h:1"), "is no address"),
+            (redis(7, "").replace("127.0.0.1:6379", "h:0"), "is no address"),
+            (redis(7, "").replace("\"redis\"", "\"memcached\""), "none of redis, varnish"),
+            ("[[cache]]\nkind = \"redis\"\n".into(), "cache.customer: is missing"),
+        ];
+        for (text, want) in table {
+            let error = read(&text).expect_err(&text);
+            assert!(error.contains(want) && !error.contains("hunter2"), "{want}: {error}");
+        }
+    }
+}

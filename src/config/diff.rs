@@ -224,7 +224,7 @@ mod tests {
         let (now, later) = changes(&old, &config(&new, "t"));
         assert_eq!(now, ["telegram.old_after: 10m → 1h"]);
         assert_eq!(later.len(), 3, "{later:?}");
-        let order = OLD.replace("eu1", "x").replace("eu2", "eu1").replace("\"x\"", "\"eu2\"");
+        let order = OLD.replace("eu1", "eu0").replace("eu2", "eu1").replace("eu0", "eu2");
         let order = order.replace("a.sock", "y").replace("b.sock", "a.sock").replace("/y", "/b.sock");
         assert_eq!(changes(&old, &config(&order, "t")).0, ["docker: another order"]);
     }

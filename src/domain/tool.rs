@@ -438,8 +438,11 @@ mod tests {
         };
         let (few, many) = (call("clear", Some("3 keys")), call("clear", Some("4 keys")));
         assert_eq!(few, many);
-        assert_eq!(ResolvedCall::digest(&[few.clone()], "v"), ResolvedCall::digest(&[many], "v"));
-        assert_ne!(ResolvedCall::digest(&[few.clone()], "v"), ResolvedCall::digest(&[call("x", None)], "v"));
+        assert_eq!(ResolvedCall::digest(std::slice::from_ref(&few), "v"), ResolvedCall::digest(&[many], "v"));
+        assert_ne!(
+            ResolvedCall::digest(std::slice::from_ref(&few), "v"),
+            ResolvedCall::digest(&[call("x", None)], "v")
+        );
         assert_eq!(few.plan[0].to_string(), "clear (now: 3 keys)");
         let kept: ResolvedCall = serde_json::from_value(json!(few)).unwrap();
         assert_eq!(kept.plan[0].now.as_deref(), Some("3 keys"), "a card is drawn again from its row");

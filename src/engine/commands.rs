@@ -475,7 +475,9 @@ mod tests {
             ("'up == 0' 1h", json!({"query": "up == 0", "range": "1h"})),
         ];
         for (text, want) in table {
-            let Some(Ok(Command::Tool(call))) = parse(&format!("/query {text}"), &[query.clone()]) else {
+            let Some(Ok(Command::Tool(call))) =
+                parse(&format!("/query {text}"), std::slice::from_ref(&query))
+            else {
                 panic!("{text} is no call")
             };
             assert_eq!(Value::Object(call.args.0), want, "{text}");

@@ -64,21 +64,20 @@ impl Engine {
         }
         let to = self.0.desk.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (done, answer) = oneshot::channel();
-        let sent = match to {
-            Some(to) => to.send(ReloadRequest { by: actor.clone(), done }).await.is_ok(),
-            None => false,
+        let Some(to) = to else {
+            let text = "Nothing to reload: without the daemon the configuration is read at each start.";
+            sink.notice(Level::Error, text).await;
+            return TurnStatus::Failed;
         };
+        // A request that nobody takes is dropped, and its answer with it.
+        to.send(ReloadRequest { by: actor.clone(), done }).await.ok();
         match answer.await {
             Ok(outcome) => {
                 sink.block(told(&outcome)).await;
                 if outcome.is_ok() { TurnStatus::Answered } else { TurnStatus::Failed }
             }
             Err(_) => {
-                let text = if sent {
-                    "The reload broke off; the log says why. /status shows which configuration holds."
-                } else {
-                    "Nothing to reload: without the daemon the configuration is read at each start."
-                };
+                let text = "The reload broke off; the log says why. /status shows which configuration holds.";
                 sink.notice(Level::Error, text).await;
                 TurnStatus::Failed
             }

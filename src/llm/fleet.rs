@@ -35,19 +35,20 @@ pub(super) struct Fleet {
 struct Hosts {
     all: Vec<Host>,
     /// A host failed.
-    fell: Notify,
+    fell: Arc<Notify>,
 }
 
 impl Fleet {
     pub(super) fn new(hosts: Vec<HostSettings>) -> Result<Self, String> {
-        let several = hosts.len() > 1;
+        let (several, fell) = (hosts.len() > 1, Arc::<Notify>::default());
         let host = |settings: HostSettings| {
             let name = settings.name.clone();
-            Host::new(settings).map_err(|e| if several { format!("host {name}: {e}") } else { e })
+            Host::new(settings, fell.clone())
+                .map_err(|e| if several { format!("host {name}: {e}") } else { e })
         };
         let all: Vec<_> = hosts.into_iter().map(host).collect::<Result<_, _>>()?;
         let name = all.first().ok_or("there is no model host")?.own().to_owned();
-        Ok(Self { name, hosts: Arc::new(Hosts { all, fell: Notify::new() }) })
+        Ok(Self { name, hosts: Arc::new(Hosts { all, fell }) })
     }
 
     /// Loads the model on the first host that can.
@@ -59,7 +60,6 @@ impl Fleet {
                 Err(error) => failed = Some(worse(failed, error)),
             }
         }
-        self.hosts.fell.notify_one();
         Err(failed.unwrap_or(ModelError::Busy))
     }
 
@@ -186,7 +186,6 @@ impl Model for Fleet {
             };
             if is_failure(&error) {
                 host.failed(&error);
-                self.hosts.fell.notify_one();
             } else if matches!(error, ModelError::Missing(_)) {
                 host.answered();
             } else if !matches!(error, ModelError::Broken(_)) {
@@ -220,10 +219,7 @@ impl Models for Fleet {
             let models = host.server.models().await;
             match &models {
                 Ok(_) => host.answered(),
-                Err(error) if is_failure(error) => {
-                    host.failed(error);
-                    self.hosts.fell.notify_one();
-                }
+                Err(error) if is_failure(error) => host.failed(error),
                 Err(_) => {}
             }
             (host.name.clone(), models)

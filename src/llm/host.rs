@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     connect,
@@ -29,6 +29,8 @@ pub(super) struct Host {
     pub(super) server: Server,
     pub(super) queue: Arc<Queue>,
     settings: Settings,
+    /// Told when this host fails.
+    fell: Arc<Notify>,
     health: Mutex<Option<Down>>,
     models: Mutex<BTreeMap<String, Arc<dyn Model>>>,
 }
@@ -52,7 +54,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Host {
-    pub(super) fn new(host: HostSettings) -> Result<Self, String> {
+    /// The host; `fell` is told whenever it fails.
+    pub(super) fn new(host: HostSettings, fell: Arc<Notify>) -> Result<Self, String> {
         let HostSettings { name, settings, parallel } = host;
         let server = Server::new(&settings)?;
         let model = connect(settings.clone())?;
@@ -60,6 +63,7 @@ impl Host {
             name,
             server,
             queue: Queue::new(parallel),
+            fell,
             health: Mutex::default(),
             models: Mutex::new(BTreeMap::from([(settings.name.clone(), model)])),
             settings,
@@ -124,6 +128,7 @@ impl Host {
             }
         };
         *health = Some(Down { error: error.clone(), pause, next: Instant::now() + pause });
+        self.fell.notify_one();
     }
 
     pub(super) fn state(&self) -> HostState {
@@ -153,7 +158,8 @@ mod tests {
     async fn pauses_double_to_a_minute_and_an_answer_ends_them() {
         rustls::crypto::ring::default_provider().install_default().ok();
         let settings = Settings::new(Dialect::Ollama, "http://127.0.0.1:9", "m");
-        let host = Host::new(HostSettings { name: "a".into(), settings, parallel: 1 }).unwrap();
+        let host =
+            Host::new(HostSettings { name: "a".into(), settings, parallel: 1 }, Arc::default()).unwrap();
         assert!(!host.rests() && host.state().up);
         let error = ModelError::Down("connection refused".into());
         for want in [1, 2, 4, 8, 16, 32, 60, 60] {

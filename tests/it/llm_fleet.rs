@@ -48,7 +48,8 @@ async fn ask(model: &Arc<dyn Model>) -> (Result<Reply, ModelError>, String, Vec<
         told.lock().unwrap().push(wait);
     };
     let mut on_text = |text: &str| shown.lock().unwrap().push_str(text);
-    let answer = model.chat_telling(&question(), &mut on_text, &on_wait);
+    let question = question();
+    let answer = model.chat_telling(&question, &mut on_text, &on_wait);
     let answer = tokio::time::timeout(PATIENCE, answer).await.expect("no answer in time");
     (answer, shown.into_inner().unwrap(), told.into_inner().unwrap())
 }

@@ -33,7 +33,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Server {
     child: Child,
     pub port: u16,
-    pub dir: TempDir,
+    _dir: TempDir,
 }
 
 impl Drop for Server {
@@ -74,7 +74,7 @@ fn start(program: &str, arguments: &[String], port: u16, dir: TempDir) -> Server
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     command.args(arguments).env("PATH", path).stdin(Stdio::null());
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    Server { child, port, dir }
+    Server { child, port, _dir: dir }
 }
 
 /// A Redis; with a password, if one is given.
