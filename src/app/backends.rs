@@ -44,7 +44,18 @@ pub struct Backends {
 /// # Errors
 /// A configuration that cannot be carried out.
 pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backends, Failure> {
-    let source = inventory_source(config)?;
+    backends_over(config, inventory_source(config)?, spill)
+}
+
+/// The same over an inventory that is there already.
+///
+/// # Errors
+/// A configuration that cannot be carried out.
+pub fn backends_over(
+    config: &Config,
+    source: InventorySource,
+    spill: Option<Arc<SpillStore>>,
+) -> Result<Backends, Failure> {
     let prometheus = prometheus(config)?;
     let templates = templates(config);
     let alert_labels = tools::alerts::LabelNames {
@@ -79,7 +90,11 @@ pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backe
     Ok(Backends { source, prometheus, registry: Registry::new(all, tools::blocked_specs()) })
 }
 
-fn inventory_source(config: &Config) -> Result<InventorySource, Failure> {
+/// The customers and containers of the configured Docker hosts; contacts nobody.
+///
+/// # Errors
+/// A configuration that cannot be carried out.
+pub fn inventory_source(config: &Config) -> Result<InventorySource, Failure> {
     let hosts = config.docker.iter().map(|d| HostConfig {
         name: d.name.clone(),
         url: d.url.clone(),
@@ -215,7 +230,8 @@ fn search(spill: Option<&SpillStore>, wanted: &Wanted) -> Result<Found, ToolErro
     }
 }
 
-pub(super) fn directory(source: InventorySource) -> DirectorySource {
+/// Who and what there is in `source`, for names in plain words.
+pub fn directory(source: InventorySource) -> DirectorySource {
     Arc::new(move || {
         let source = source.clone();
         Box::pin(async move {

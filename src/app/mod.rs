@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
-pub use backends::{Backends, backends};
+pub use backends::{Backends, backends, backends_over, directory, inventory_source};
 
 use crate::{
     agent::port::CallMode,

@@ -2,6 +2,7 @@
 
 mod args;
 mod doctor;
+mod eval;
 mod inspect;
 mod reach;
 mod run;
@@ -68,6 +69,9 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
     if let Command::Doctor = &args.command {
         return doctor::run(args.config.as_deref(), &env, style(args.json)).await;
     }
+    if let Command::Eval(eval) = &args.command {
+        return eval::run(eval, args.config.as_deref(), &env, args.json).await;
+    }
     let daemon = matches!(args.command, Command::Run { .. });
     // Whoever talks to the daemon need not be able to read its secrets; `reach` reads them when no daemon runs.
     let read_as = if daemon { env.clone() } else { env.clone().without_secrets() };
@@ -101,7 +105,7 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
         }
         Command::Audit { what: AuditCommand::Verify } => request(&context, Op::AuditVerify).await,
         Command::Config { what: ConfigCommand::Show } => inspect::config_show(&context),
-        Command::Config { what: ConfigCommand::Check } | Command::Doctor => Ok(0),
+        Command::Config { what: ConfigCommand::Check } | Command::Doctor | Command::Eval(_) => Ok(0),
         Command::Policy { what: PolicyCommand::Check(check) } => inspect::policy_check(context, check).await,
     }
 }
