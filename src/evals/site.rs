@@ -22,7 +22,6 @@ use crate::{
     inventory::InventorySource,
     policy::Permit,
     spill::SpillStore,
-    tools,
 };
 
 const CONFIG: &str = include_str!("../../tests/evals/site/config.toml");
@@ -82,7 +81,8 @@ impl Site {
             let (inner, source) = (tool.clone(), self.source.clone());
             Arc::new(Stand { inner, source, answers: answers.clone(), heard: heard.clone() }) as Arc<dyn Tool>
         });
-        Ok((Registry::new(bodies.collect(), tools::blocked_specs()), heard))
+        let bodiless = real.specs().iter().filter(|spec| real.tool(spec.name).is_none()).cloned();
+        Ok((Registry::new(bodies.collect(), bodiless.collect()), heard))
     }
 }
 

@@ -12,16 +12,20 @@ use super::{
 };
 use crate::{
     agent::port::{CallMode, Message, ModelCall, ModelRequest},
-    domain::{Param, ParamKind, ToolSpec},
+    domain::{Param, ParamKind, Risk, ToolSpec},
 };
 
 /// The name of the variant that is plain text.
 const NONE: &str = "none";
-/// The most examples in the instructions, the one in plain words included.
-const EXAMPLES: usize = 5;
+/// The most examples of one call each in the instructions.
+const EXAMPLES: usize = 4;
+/// The most calls of one answer.
+const CALLS: usize = 4;
+/// How many of a tool's phrases the instructions name.
+const PHRASES: usize = 4;
 
 /// The schema of an answer: a variant per kind of parameters (tools that take the same share one, which keeps the
-/// request small), and one for plain text.
+/// request small), one for several calls, and one for plain text.
 pub fn schema(tools: &[ToolSpec]) -> Value {
     let mut kinds: Vec<(Value, Vec<&str>)> = vec![];
     for tool in tools {
@@ -32,8 +36,13 @@ pub fn schema(tools: &[ToolSpec]) -> Value {
         }
     }
     let text = json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
-    kinds.push((text, vec![NONE]));
-    let variants: Vec<_> = kinds.into_iter().map(|(params, names)| variant(&names, params)).collect();
+    let text = variant(&[NONE], text);
+    if kinds.is_empty() {
+        return json!({"anyOf": [text]});
+    }
+    let mut variants: Vec<_> = kinds.into_iter().map(|(params, names)| variant(&names, params)).collect();
+    let several = json!({"type": "array", "items": {"anyOf": variants}, "minItems": 2, "maxItems": CALLS});
+    variants.extend([several, text]);
     json!({"anyOf": variants})
 }
 
@@ -68,27 +77,95 @@ fn forced(tool: &ToolSpec) -> Value {
 /// What the system message is told about the shape, the tools and a few examples made from their specs.
 pub fn instructions(tools: &[ToolSpec]) -> String {
     let mut text = String::from(
-        "Answer with one JSON object and nothing else: {\"name\":TOOL,\"params\":{…}} calls a tool, \
-         {\"name\":\"none\",\"params\":{\"text\":…}} says text to the person. Take ids from the conversation, \
-         never from the examples; leave out what nobody asked for. Tools:\n",
+        "Answer with JSON and nothing else: {\"name\":TOOL,\"params\":{…}} calls a tool, a list [{…},{…}] of such \
+         objects makes several calls, {\"name\":\"none\",\"params\":{\"text\":…}} says text to the person. Take names \
+         and ids from the conversation, never from the examples; leave out every parameter with ? that nobody \
+         asked for. Tools:\n",
     );
     for tool in tools {
         let params: Vec<_> = tool.params.iter().map(signature).collect();
-        writeln!(text, "{}({}): {}", tool.name, params.join(", "), tool.summary).unwrap_or_default();
+        write!(text, "{}({}): {}", tool.name, params.join(", "), tool.summary).unwrap_or_default();
+        if !tool.phrases.is_empty() {
+            let said: Vec<_> = tool.phrases.iter().take(PHRASES).copied().collect();
+            write!(text, " Also: {}.", said.join(", ")).unwrap_or_default();
+        }
+        text.push('\n');
     }
-    text.push_str("Examples:\n");
-    for (n, tool) in pick(tools).into_iter().enumerate() {
-        // Optional ones mostly stay out: a small model copies what it sees into calls where nobody asked for it.
-        let shown = |p: &&Param| p.required || (n % 2 == 1 && p.kind == ParamKind::Service);
-        let params: Map<_, _> =
-            tool.params.iter().filter(shown).map(|p| (p.name.to_owned(), sample(p, n))).collect();
-        let given: Vec<_> = params.values().map(plain).collect();
-        let with = if given.is_empty() { String::new() } else { format!(", {}", given.join(", ")) };
-        let answer = json!({"name": tool.name, "params": params});
-        writeln!(text, "{}{with} -> {answer}", tool.summary.trim_end_matches('.')).unwrap_or_default();
+    text.push_str("Examples:");
+    for (said, answer) in examples(tools) {
+        write!(text, "\n{said} -> {answer}").unwrap_or_default();
     }
-    text.push_str("thanks -> {\"name\":\"none\",\"params\":{\"text\":\"You are welcome.\"}}");
     text
+}
+
+/// What a person says and the answer to it: single calls, two at once, a question back, a wish not to, thanks.
+fn examples(tools: &[ToolSpec]) -> Vec<(String, Value)> {
+    let none = |text: &str| json!({"name": NONE, "params": {"text": text}});
+    let picked = pick(tools);
+    let mut all: Vec<_> = picked
+        .iter()
+        .enumerate()
+        .map(|(n, tool)| {
+            let example = Example::of(tool, n);
+            (example.said(), example.call())
+        })
+        .collect();
+    let reads: Vec<_> = picked.iter().filter(|t| !t.is_write() && !t.params.is_empty()).collect();
+    if let [first, second, ..] = reads.as_slice() {
+        let (first, second) = (Example::of(first, EXAMPLES), Example::of(second, EXAMPLES));
+        let said = format!("{} and {}", first.words(), second.said());
+        all.push((said, json!([first.call(), second.call()])));
+    }
+    let write = tools.iter().find(|t| t.is_write() && t.floor < Risk::Blocked && t.params.len() > 1);
+    if let Some(write) = write {
+        let example = Example::of(write, EXAMPLES + 1);
+        all.push((format!("{} it", example.words()), none("Which customer do you mean?")));
+        all.push((format!("do not {}", example.said()), none("All right, I leave it alone.")));
+    }
+    all.push(("thanks".to_owned(), none("You are welcome.")));
+    all
+}
+
+/// The n-th example: a call with values of its own.
+struct Example<'a> {
+    tool: &'a ToolSpec,
+    n: usize,
+}
+
+impl<'a> Example<'a> {
+    fn of(tool: &'a ToolSpec, n: usize) -> Self {
+        Self { tool, n }
+    }
+
+    fn words(&self) -> String {
+        self.tool.name.replace('_', " ")
+    }
+
+    /// Optional ones mostly stay out: a small model copies what it sees into calls where nobody asked for it.
+    fn params(&self) -> impl Iterator<Item = (&'a Param, Value)> {
+        let n = self.n;
+        let shown = move |p: &&Param| p.required || (n % 2 == 1 && p.kind == ParamKind::Service);
+        self.tool.params.iter().filter(shown).map(move |p| (p, sample(p, n)))
+    }
+
+    fn call(&self) -> Value {
+        let params: Map<_, _> = self.params().map(|(p, value)| (p.name.to_owned(), value)).collect();
+        json!({"name": self.tool.name, "params": params})
+    }
+
+    /// `restart container S48 of Acme48`
+    fn said(&self) -> String {
+        let (mut said, mut whose) = (self.words(), String::new());
+        for (param, value) in self.params() {
+            let value = plain(&value);
+            if param.kind == ParamKind::Customer {
+                whose = format!(" of {value}");
+            } else {
+                write!(said, " {value}").unwrap_or_default();
+            }
+        }
+        said + &whose
+    }
 }
 
 /// Tools for the examples: those that differ in what they take first.
@@ -96,12 +173,12 @@ fn pick(tools: &[ToolSpec]) -> Vec<&ToolSpec> {
     let shape = |t: &ToolSpec| t.params.iter().map(|p| (p.name, p.required)).collect::<Vec<_>>();
     let mut picked: Vec<&ToolSpec> = vec![];
     for tool in tools {
-        if picked.len() < EXAMPLES - 1 && !picked.iter().any(|p| shape(p) == shape(tool)) {
+        if picked.len() < EXAMPLES && !picked.iter().any(|p| shape(p) == shape(tool)) {
             picked.push(tool);
         }
     }
     for tool in tools {
-        if picked.len() < EXAMPLES - 1 && !picked.iter().any(|p| p.name == tool.name) {
+        if picked.len() < EXAMPLES && !picked.iter().any(|p| p.name == tool.name) {
             picked.push(tool);
         }
     }
@@ -114,7 +191,8 @@ fn signature(param: &Param) -> String {
         ParamKind::Integer { min, max } => format!(": {min}..{max}"),
         ParamKind::Duration => ": like 15m or 2h".into(),
         ParamKind::Choice(words) => format!(": {}", words.join("|")),
-        ParamKind::Customer | ParamKind::Service | ParamKind::Text => String::new(),
+        ParamKind::Customer => ": id or name".into(),
+        ParamKind::Service | ParamKind::Text => String::new(),
     };
     format!("{}{optional}{kind}", param.name)
 }
@@ -124,7 +202,9 @@ fn signature(param: &Param) -> String {
 fn sample(param: &Param, n: usize) -> Value {
     let number = 31 + 17 * n;
     match param.kind {
-        ParamKind::Customer => format!("90{number}").into(),
+        // People say numbers as often as names.
+        ParamKind::Customer if n.is_multiple_of(2) => format!("90{number}").into(),
+        ParamKind::Customer => format!("Acme{number}").into(),
         ParamKind::Service => format!("S{number}").into(),
         ParamKind::Text => format!("T{number}").into(),
         ParamKind::Integer { min, max } => {
