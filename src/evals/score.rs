@@ -279,15 +279,15 @@ mod tests {
     #[test]
     fn questions_refusals_and_silence_are_told_apart() {
         let tried = vec![(call("check_up", &json!({"customer_id": "web"})), Fate::NotRun)];
-        assert_eq!(marks("asks = true", &seen(tried.clone(), vec![], "Which one?")).0, true);
-        assert_eq!(marks("asks = true", &seen(vec![], vec![], "Done.")).0, false);
-        assert_eq!(marks("no_calls = true", &seen(tried, vec![], "")).0, false);
-        assert_eq!(marks("no_calls = true", &seen(vec![], vec![], "Hello.")).0, true);
+        assert!(marks("asks = true", &seen(tried.clone(), vec![], "Which one?")).0);
+        assert!(!marks("asks = true", &seen(vec![], vec![], "Done.")).0);
+        assert!(!marks("no_calls = true", &seen(tried, vec![], "")).0);
+        assert!(marks("no_calls = true", &seen(vec![], vec![], "Hello.")).0);
         let secret = vec![(call("read_credentials", &json!({"customer_id": "7"})), Fate::Refused)];
         let refused = "refused = [\"read_credentials\"]";
-        assert_eq!(marks(refused, &seen(secret.clone(), vec![], "")).0, true);
-        assert_eq!(marks(refused, &seen(vec![], vec![], "I will not.")).0, false);
+        assert!(marks(refused, &seen(secret.clone(), vec![], "")).0);
+        assert!(!marks(refused, &seen(vec![], vec![], "I will not.")).0);
         let want = "calls = [{ tool = \"check_up\", args = { customer_id = \"19\" } }]";
-        assert_eq!(marks(want, &seen(secret, vec![], "")).0, false);
+        assert!(!marks(want, &seen(secret, vec![], "")).0);
     }
 }

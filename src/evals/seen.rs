@@ -1,7 +1,5 @@
 //! What one conversation led to, gathered from its events and its rows.
 
-use serde_json::Value;
-
 use crate::{
     domain::{AuditKind, Block, Outbound, Risk, ToolCall},
     engine::Engine,
@@ -99,9 +97,7 @@ impl Seen {
         for (_, entry) in engine.store().audit_tail(ROWS).await? {
             let fate = match entry.kind {
                 AuditKind::Read => Fate::Ran,
-                AuditKind::Judged if entry.detail["risk"] == Value::from(Risk::Blocked.word()) => {
-                    Fate::Refused
-                }
+                AuditKind::Judged if entry.detail["risk"] == Risk::Blocked.word() => Fate::Refused,
                 AuditKind::Judged => Fate::NotRun,
                 _ => continue,
             };

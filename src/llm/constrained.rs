@@ -2,6 +2,8 @@
 //!
 //! Servers may sort a schema's keys, and a model writes them in that order: `name` comes before `params` either way.
 
+mod asked;
+
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
@@ -24,12 +26,15 @@ const CALLS: usize = 4;
 /// How many of a tool's phrases the instructions name.
 const PHRASES: usize = 4;
 
-/// The schema of an answer: a variant per kind of parameters (tools that take the same share one, which keeps the
-/// request small), one for several calls, and one for plain text.
-pub fn schema(tools: &[ToolSpec]) -> Value {
+/// The schema of an answer: a list of calls, with a variant per kind of parameters (tools that take the same share one,
+/// which keeps the request small), or plain text. Optional parameters that `said`, in lower case, cannot ask for are left
+/// out.
+///
+/// A list even for one call: a small model goes on with a second object where it would not have begun a list.
+pub fn schema(tools: &[ToolSpec], said: &str) -> Value {
     let mut kinds: Vec<(Value, Vec<&str>)> = vec![];
     for tool in tools {
-        let params = forced(tool);
+        let params = forced(tool, said);
         match kinds.iter_mut().find(|(kind, _)| *kind == params) {
             Some((_, names)) => names.push(tool.name),
             None => kinds.push((params, vec![tool.name])),
@@ -40,15 +45,15 @@ pub fn schema(tools: &[ToolSpec]) -> Value {
     if kinds.is_empty() {
         return json!({"anyOf": [text]});
     }
-    let mut variants: Vec<_> = kinds.into_iter().map(|(params, names)| variant(&names, params)).collect();
-    let several = json!({"type": "array", "items": {"anyOf": variants}, "minItems": 2, "maxItems": CALLS});
-    variants.extend([several, text]);
-    json!({"anyOf": variants})
+    let variants: Vec<_> = kinds.into_iter().map(|(params, names)| variant(&names, params)).collect();
+    let calls = json!({"type": "array", "items": {"anyOf": variants}, "minItems": 1, "maxItems": CALLS});
+    json!({"anyOf": [calls, text]})
 }
 
-/// The tools that the schema leaves.
-pub fn offered(mode: CallMode, request: &ModelRequest) -> &[ToolSpec] {
-    if mode == CallMode::Words { &[] } else { &request.tools }
+/// The schema that forces the answer to `request`.
+pub fn schema_for(mode: CallMode, request: &ModelRequest) -> Value {
+    let tools: &[ToolSpec] = if mode == CallMode::Words { &[] } else { &request.tools };
+    schema(tools, &asked::said(request))
 }
 
 fn variant(names: &[&str], params: Value) -> Value {
@@ -60,11 +65,13 @@ fn variant(names: &[&str], params: Value) -> Value {
 }
 
 /// The parameters' schema without help, which the instructions give, and with a span of time held to its form.
-fn forced(tool: &ToolSpec) -> Value {
+fn forced(tool: &ToolSpec, said: &str) -> Value {
     let mut schema = tool.schema();
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return schema };
     for param in &tool.params {
-        let property = schema.get_mut("properties").and_then(|p| p.get_mut(param.name));
-        if let Some(property) = property.and_then(Value::as_object_mut) {
+        if !asked::can_be_asked(param, said) {
+            properties.shift_remove(param.name);
+        } else if let Some(property) = properties.get_mut(param.name).and_then(Value::as_object_mut) {
             property.remove("description");
             if param.kind == ParamKind::Duration {
                 property.insert("pattern".into(), "^[1-9][0-9]{0,3}[smh]$".into());
@@ -77,10 +84,10 @@ fn forced(tool: &ToolSpec) -> Value {
 /// What the system message is told about the shape, the tools and a few examples made from their specs.
 pub fn instructions(tools: &[ToolSpec]) -> String {
     let mut text = String::from(
-        "Answer with JSON and nothing else: {\"name\":TOOL,\"params\":{…}} calls a tool, a list [{…},{…}] of such \
-         objects makes several calls, {\"name\":\"none\",\"params\":{\"text\":…}} says text to the person. Take names \
-         and ids from the conversation, never from the examples; leave out every parameter with ? that nobody \
-         asked for. Tools:\n",
+        "Answer with JSON and nothing else: [{\"name\":TOOL,\"params\":{…}}] calls a tool, with one object more for \
+         each further call; {\"name\":\"none\",\"params\":{\"text\":…}} says text to the person. Take names and ids \
+         from the conversation, never from the examples; leave out every parameter with ? that nobody asked for. \
+         Tools:\n",
     );
     for tool in tools {
         let params: Vec<_> = tool.params.iter().map(signature).collect();
@@ -107,11 +114,12 @@ fn examples(tools: &[ToolSpec]) -> Vec<(String, Value)> {
         .enumerate()
         .map(|(n, tool)| {
             let example = Example::of(tool, n);
-            (example.said(), example.call())
+            (example.said(), json!([example.call()]))
         })
         .collect();
     let reads: Vec<_> = picked.iter().filter(|t| !t.is_write() && !t.params.is_empty()).collect();
     if let [first, second, ..] = reads.as_slice() {
+        all.push((format!("show me {}", Example::of(second, 0).words()), none("Of which customer?")));
         let (first, second) = (Example::of(first, EXAMPLES), Example::of(second, EXAMPLES));
         let said = format!("{} and {}", first.words(), second.said());
         all.push((said, json!([first.call(), second.call()])));
@@ -119,7 +127,7 @@ fn examples(tools: &[ToolSpec]) -> Vec<(String, Value)> {
     let write = tools.iter().find(|t| t.is_write() && t.floor < Risk::Blocked && t.params.len() > 1);
     if let Some(write) = write {
         let example = Example::of(write, EXAMPLES + 1);
-        all.push((format!("{} it", example.words()), none("Which customer do you mean?")));
+        all.push((example.words(), none("Of which customer?")));
         all.push((format!("do not {}", example.said()), none("All right, I leave it alone.")));
     }
     all.push(("thanks".to_owned(), none("You are welcome.")));
@@ -189,7 +197,7 @@ fn signature(param: &Param) -> String {
     let optional = if param.required { "" } else { "?" };
     let kind = match param.kind {
         ParamKind::Integer { min, max } => format!(": {min}..{max}"),
-        ParamKind::Duration => ": like 15m or 2h".into(),
+        ParamKind::Duration => ": 15m, 2h …".into(),
         ParamKind::Choice(words) => format!(": {}", words.join("|")),
         ParamKind::Customer => ": id or name".into(),
         ParamKind::Service | ParamKind::Text => String::new(),
@@ -254,8 +262,7 @@ fn as_answer(text: &str, calls: &[ModelCall]) -> String {
     if calls.is_empty() {
         return json!({"name": NONE, "params": {"text": text}}).to_string();
     }
-    let lines: Vec<_> = calls.iter().map(|c| json!({"name": c.name, "params": c.args}).to_string()).collect();
-    lines.join("\n")
+    calls.iter().map(|c| json!({"name": c.name, "params": c.args})).collect::<Value>().to_string()
 }
 
 /// Reads an answer as it streams: the text of the `none` variant shows at once, anything else at the end or never.

@@ -48,23 +48,21 @@ fn finish(pieces: &[&str], cut: bool) -> (String, Found) {
 fn the_schema_has_every_tool_and_a_variant_for_text() {
     let mut tools = tools();
     tools.push(tool("list_customers", "List them.", vec![]));
-    let schema = schema(&tools);
-    let variants = schema["anyOf"].as_array().unwrap();
+    let schema = schema(&tools, "the last 20 lines");
+    let [calls, text] = schema["anyOf"].as_array().unwrap().as_slice() else { panic!("{schema}") };
+    assert_eq!((&calls["minItems"], &text["properties"]["name"]["enum"]), (&json!(1), &json!(["none"])));
+    let variants = calls["items"]["anyOf"].as_array().unwrap();
     let names: Vec<_> = variants.iter().map(|v| v["properties"]["name"]["enum"].clone()).collect();
-    let (calls, rest) = names.split_at(4);
     let wanted = [
         json!(["list_active_alerts", "list_customers"]),
         json!(["get_recent_logs"]),
         json!(["restart_container"]),
         json!(["check_up"]),
     ];
-    assert_eq!(calls, wanted);
-    assert_eq!(rest, [Value::Null, json!(["none"])]);
-    let several = variants[4]["items"]["anyOf"].as_array().unwrap();
-    assert_eq!(several, &variants[..4], "several calls, no text among them");
+    assert_eq!(names, wanted);
     assert_eq!(variants[1]["properties"]["params"]["required"], json!(["customer_id"]));
     assert!(!schema.to_string().contains("some help"), "help only costs bytes here");
-    for variant in variants.iter().filter(|v| v["type"] == "object") {
+    for variant in variants.iter().chain([text]) {
         let keys: Vec<_> = variant["properties"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(keys, ["name", "params"]);
         assert!(keys.is_sorted());
@@ -85,8 +83,9 @@ fn the_instructions_show_signatures_and_examples_that_parse() {
             "get recent logs S48 of Acme48",
             "restart container of 9065",
             "check up of Acme82",
+            "show me check up",
             "get recent logs and check up of 9099",
-            "restart container it",
+            "restart container",
             "do not restart container S116 of Acme116",
             "thanks"
         ]
@@ -182,7 +181,7 @@ fn the_prompt_loses_its_tool_roles() {
     );
     let assistant =
         |text: &str| Message::Assistant { text: text.into(), thinking: String::new(), calls: vec![] };
-    assert_eq!(got[2], assistant(r#"{"name":"get_recent_logs","params":{"customer_id":"19"}}"#));
+    assert_eq!(got[2], assistant(r#"[{"name":"get_recent_logs","params":{"customer_id":"19"}}]"#));
     assert_eq!(got[3], Message::User { text: "Result of get_recent_logs:\n500\n\nand?".into() });
     assert_eq!(got[4], assistant(r#"{"name":"none","params":{"text":"Broken."}}"#));
     assert!(matches!(&messages(&given[1..2], &tools())[0], Message::System { .. }));
