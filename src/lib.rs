@@ -15,6 +15,7 @@ pub mod evals;
 pub mod http;
 pub mod inventory;
 pub mod llm;
+pub mod playbook;
 pub mod policy;
 pub mod prometheus;
 pub mod runtime;

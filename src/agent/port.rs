@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::models::{Models, Wait};
 use crate::{
     domain::{ResolvedCall, ToolCall, ToolError, ToolOutput, ToolSpec},
     policy::Permit,
@@ -155,6 +156,22 @@ pub trait Model: Send + Sync + fmt::Debug {
         request: &ModelRequest,
         on_text: &mut (dyn for<'t> FnMut(&'t str) + Send),
     ) -> Result<Reply, ModelError>;
+
+    /// As [`Model::chat`], and tells on the way how long the question waits and who is asked.
+    async fn chat_telling(
+        &self,
+        request: &ModelRequest,
+        on_text: &mut (dyn for<'t> FnMut(&'t str) + Send),
+        on_wait: &(dyn Fn(Wait) + Send + Sync),
+    ) -> Result<Reply, ModelError> {
+        on_wait(Wait::Asked);
+        self.chat(request, on_text).await
+    }
+
+    /// All models that can be had where this one is; none for one that stands alone.
+    fn models(&self) -> Option<&dyn Models> {
+        None
+    }
 
     /// Loads the model and keeps it warm; tells what it is. May take minutes.
     async fn warm(&self) -> Result<ModelInfo, ModelError>;

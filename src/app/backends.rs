@@ -9,9 +9,10 @@ use crate::{
     agent::port::Tool,
     config::Config,
     docker::{DockerHosts, HostConfig, TlsFiles},
-    domain::{ContainerRef, CustomerId, ToolError},
-    engine::{Directory, DirectorySource, Registry},
+    domain::{ContainerRef, CustomerId, ToolError, ToolSpec},
+    engine::{Directory, DirectorySource, Registry, playbook},
     inventory::{self, InventorySource, Rules},
+    playbook::Playbooks,
     prometheus::{Credentials, Options, Prometheus},
     runtime::clock,
     spill::{SpillError, SpillStore},
@@ -20,6 +21,7 @@ use crate::{
         alerts::ListActiveAlerts,
         evidence::{AlertSample, Looks, MetricSample},
         metrics::{GetMetrics, Templates},
+        playbooks::ListPlaybooks,
         restart::RestartLimits,
         search::{Found, Wanted},
     },
@@ -37,6 +39,8 @@ pub struct Backends {
     pub prometheus: Option<Prometheus>,
     /// The tools.
     pub registry: Registry,
+    /// The playbooks, and what is wrong with those that were left out.
+    pub playbooks: Arc<Playbooks>,
 }
 
 /// Builds the tools.
@@ -86,8 +90,20 @@ pub fn backends_over(
         }),
         docker_stats(source.hosts().clone()),
     )));
-    all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels)));
-    Ok(Backends { source, prometheus, registry: Registry::new(all, tools::blocked_specs()) })
+    let mut bodiless = tools::blocked_specs();
+    let mut specs: Vec<_> = all.iter().map(|t| t.spec().clone()).chain(bodiless.iter().cloned()).collect();
+    specs.push(ListActiveAlerts::known());
+    let playbooks = Arc::new(load_playbooks(config, &specs)?);
+    all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels, playbooks.clone())));
+    all.push(Arc::new(ListPlaybooks::new(playbooks.clone())));
+    bodiless.push(playbook::spec());
+    Ok(Backends { source, prometheus, registry: Registry::new(all, bodiless), playbooks })
+}
+
+fn load_playbooks(config: &Config, specs: &[ToolSpec]) -> Result<Playbooks, Failure> {
+    let dir = &config.playbooks.dir;
+    Playbooks::load(dir, specs)
+        .map_err(|e| Failure::config(format!("playbooks.dir: {} cannot be read ({e})", dir.display())))
 }
 
 /// The customers and containers of the configured Docker hosts; contacts nobody.

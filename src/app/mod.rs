@@ -1,6 +1,7 @@
 //! The only wiring: from a checked configuration to an engine with its tools, model and rows.
 
 mod backends;
+mod reload;
 #[cfg(feature = "telegram")]
 mod telegram;
 #[cfg(not(feature = "telegram"))]
@@ -19,6 +20,7 @@ use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 pub use backends::{Backends, backends, backends_over, directory, inventory_source};
+pub use reload::Reloader;
 
 use crate::{
     agent::port::CallMode,
@@ -26,7 +28,6 @@ use crate::{
     control::{People, people::host_uid},
     domain::{ChannelKind, ToolSpec},
     engine::{Bounds, Brain, Engine, KnownPeople, Parts, people::Configured},
-    inventory::InventorySource,
     llm,
     policy::{Policy, RawRule, Redactor},
     runtime::{Counters, clock},
@@ -99,12 +100,21 @@ pub fn policy(config: &Config, file: &Path, specs: &[ToolSpec]) -> Result<(Polic
 pub struct App {
     /// The engine.
     pub engine: Engine,
-    /// Customers and containers.
-    pub source: InventorySource,
     /// Figures.
     pub counters: Counters,
     /// Who is who on this host.
     pub people: Arc<People>,
+    /// Takes a changed configuration in.
+    pub reloader: Arc<Reloader>,
+}
+
+/// What one engine keeps, whatever the configuration becomes.
+#[derive(Clone)]
+struct Lasting {
+    store: Store,
+    spill: Arc<SpillStore>,
+    counters: Counters,
+    people: Arc<KnownPeople>,
 }
 
 /// Opens the store (one process at a time) and puts everything together.
@@ -112,50 +122,72 @@ pub struct App {
 /// # Errors
 /// The store's, or a configuration that cannot be carried out.
 pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failure> {
-    let redactor = Arc::new(redactor(config)?);
-    let log = redactor.clone();
-    crate::runtime::trace::redact_with(Arc::new(move |line| log.redact(line).into_owned()));
+    let redactor = Arc::new(redactor(config, config.secrets())?);
+    let log = reload::LogRedactor::install(redactor.clone());
     let credential = env.var("CREDENTIALS_DIRECTORY").map(|d| PathBuf::from(d).join("audit-key"));
     let dir = &config.state_dir;
     let key = AuditKey::load(dir, credential.filter(|p| p.exists()))?;
     let store = Store::open(dir, key).await?;
     let spill =
         SpillStore::open(&dir.join("kept"), SPILL_LIFETIME).map_err(|e| Failure::failed(e.to_string()))?;
-    let spill = Arc::new(spill);
-    let Backends { source, registry, .. } = backends(config, Some(spill.clone()))?;
-    let (policy, warnings) = policy(config, file, registry.specs())?;
+    let lasting = Lasting {
+        store,
+        spill: Arc::new(spill),
+        counters: counters(),
+        people: Arc::new(KnownPeople::new(known_people(config))),
+    };
+    let brain = config.model.as_ref().map(brain).transpose()?;
+    let (parts, warnings) = parts(config, file, (&lasting, redactor, brain))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let counters = counters();
-    let engine = Engine::new(Parts {
-        policy,
-        store,
-        registry,
-        brain: config.model.as_ref().map(brain).transpose()?,
-        directory: backends::directory(source.clone()),
-        people: Arc::new(known_people(config)),
-        redactor,
-        spill,
-        counters: counters.clone(),
-        bounds: Bounds {
-            calls_per_turn: config.limits.calls_per_turn,
-            queue: config.limits.turns_queued.saturating_add(1),
-            turn: config
-                .model
-                .as_ref()
-                .map_or(config.limits.turn_deadline, |m| m.deadline.min(config.limits.turn_deadline)),
-            output_share: u32::try_from(config.limits.output_share).unwrap_or(8),
-            approval: SignedDuration::try_from(config.policy.approval_lifetime)
-                .map_err(|e| Failure::config(format!("policy.approval_lifetime: {e}")))?,
-            old_after: old_after(config),
-        },
-    });
+    let engine = Engine::new(parts);
     let recovered = engine.recover().await?;
     if recovered > 0 {
         tracing::info!(recovered, "cards of the last run were settled");
     }
-    Ok(App { engine, source, counters, people: Arc::new(people(config)) })
+    let people = Arc::new(people(config));
+    let reloader = Reloader::new(config, (file, env), (engine.clone(), people.clone(), lasting.clone()), log);
+    let reloader = Arc::new(reloader);
+    Ok(App { engine, counters: lasting.counters, people, reloader })
+}
+
+/// One generation of the engine's parts, all of it checked, and what is probably not meant.
+fn parts(
+    config: &Config,
+    file: &Path,
+    (lasting, redactor, brain): (&Lasting, Arc<Redactor>, Option<Brain>),
+) -> Result<(Parts, Vec<String>), Failure> {
+    let Backends { source, registry, playbooks, .. } = backends(config, Some(lasting.spill.clone()))?;
+    let (policy, mut warnings) = policy(config, file, registry.specs())?;
+    warnings.extend(playbooks.problems().iter().map(|p| format!("a playbook is left out: {p}")));
+    let parts = Parts {
+        policy,
+        store: lasting.store.clone(),
+        registry,
+        brain,
+        directory: backends::directory(source),
+        people: lasting.people.clone(),
+        redactor,
+        playbooks,
+        spill: lasting.spill.clone(),
+        counters: lasting.counters.clone(),
+        bounds: bounds(config)?,
+    };
+    Ok((parts, warnings))
+}
+
+fn bounds(config: &Config) -> Result<Bounds, Failure> {
+    let limits = &config.limits;
+    Ok(Bounds {
+        calls_per_turn: limits.calls_per_turn,
+        queue: limits.turns_queued.saturating_add(1),
+        turn: config.model.as_ref().map_or(limits.turn_deadline, |m| m.deadline.min(limits.turn_deadline)),
+        output_share: u32::try_from(limits.output_share).unwrap_or(8),
+        approval: SignedDuration::try_from(config.policy.approval_lifetime)
+            .map_err(|e| Failure::config(format!("policy.approval_lifetime: {e}")))?,
+        old_after: old_after(config),
+    })
 }
 
 fn old_after(config: &Config) -> SignedDuration {
@@ -223,17 +255,17 @@ fn people(config: &Config) -> People {
 }
 
 /// The configuration's people as chat platforms know them.
-fn known_people(config: &Config) -> KnownPeople {
+fn known_people(config: &Config) -> Vec<Configured> {
     let people = config.people.iter().map(|p| {
         let telegram = p.telegram_id.map(|id| (ChannelKind::Telegram, id.to_string()));
         let discord = p.discord_id.map(|id| (ChannelKind::Discord, id.to_string()));
         Configured { name: p.name.clone(), role: p.role, ids: telegram.into_iter().chain(discord).collect() }
     });
-    KnownPeople::new(people.collect())
+    people.collect()
 }
 
-fn redactor(config: &Config) -> Result<Redactor, Failure> {
-    Redactor::new(config.secrets())
+fn redactor(config: &Config, secrets: Vec<String>) -> Result<Redactor, Failure> {
+    Redactor::new(secrets)
         .with_patterns(&config.redact.patterns)
         .map_err(|e| Failure::config(format!("redact.patterns: {e}")))
 }
@@ -246,45 +278,51 @@ fn counters() -> Counters {
         ("opsbot_tool_seconds", "How long Safe tool calls took."),
         ("opsbot_refusals_total", "Calls that policy refused."),
         ("opsbot_approvals_total", "Approval cards by what became of them."),
-        ("opsbot_model_seconds", "How long the model took to answer."),
+        ("opsbot_model_seconds", "How long the model took to answer, the line before it left out."),
+        ("opsbot_model_failovers_total", "Questions that another host was asked after this one failed."),
+        ("opsbot_model_host_up", "Whether a model host answered last; 1 or 0."),
+        ("opsbot_model_line", "Questions that a model host works on or that wait for it."),
     ] {
         counters.describe(name, help);
     }
     counters
 }
 
-/// The model's client as the configuration wants it.
+/// The model over its hosts as the configuration wants it.
 ///
 /// # Errors
 /// A malformed URL, token or `keep_alive`.
 pub fn brain(config: &ModelConfig) -> Result<Brain, Failure> {
-    let dialect = match config.dialect {
-        Dialect::Ollama => llm::Dialect::Ollama,
-        Dialect::Openai => llm::Dialect::OpenAi,
-    };
     let num_ctx = u32::try_from(config.num_ctx).unwrap_or(CONSOLE_CONTEXT);
     let max_tokens = u32::try_from(config.max_tokens).unwrap_or(1024).min(num_ctx / 2);
-    let settings = llm::Settings {
-        num_ctx,
-        max_tokens,
-        keep_alive: config.keep_alive.clone(),
-        think: config.think,
-        temperature: config.temperature as f32,
-        constrained: match config.mode {
-            CallStyle::Auto => llm::Constrained::Auto,
-            CallStyle::Native => llm::Constrained::Never,
-            CallStyle::Constrained => llm::Constrained::Always,
-        },
-        token: config.token.as_ref().map(|t| llm::Token::new(t.expose())),
-        first_token: config.first_token,
-        load_timeout: config.load_timeout,
-        idle: config.idle,
-        ..llm::Settings::new(dialect, &config.url, &config.name)
-    };
+    let hosts = config.all_hosts().into_iter().map(|host| {
+        let dialect = match host.dialect {
+            Dialect::Ollama => llm::Dialect::Ollama,
+            Dialect::Openai => llm::Dialect::OpenAi,
+        };
+        let settings = llm::Settings {
+            num_ctx,
+            max_tokens,
+            keep_alive: config.keep_alive.clone(),
+            think: config.think,
+            temperature: config.temperature as f32,
+            constrained: match config.mode {
+                CallStyle::Auto => llm::Constrained::Auto,
+                CallStyle::Native => llm::Constrained::Never,
+                CallStyle::Constrained => llm::Constrained::Always,
+            },
+            token: host.token.as_ref().map(|t| llm::Token::new(t.expose())),
+            first_token: config.first_token,
+            load_timeout: config.load_timeout,
+            idle: config.idle,
+            ..llm::Settings::new(dialect, &host.url, &config.name)
+        };
+        llm::HostSettings { name: host.name, settings, parallel: host.parallel }
+    });
     let mode = match config.mode {
         CallStyle::Constrained => CallMode::Constrained,
         CallStyle::Auto | CallStyle::Native => CallMode::Native,
     };
-    let model = llm::connect(settings).map_err(|e| Failure::config(format!("model: {e}")))?;
+    let model = llm::fleet(hosts.collect()).map_err(|e| Failure::config(format!("model: {e}")))?;
     Ok(Brain { model, mode, num_ctx, max_tokens })
 }

@@ -66,6 +66,8 @@ pub(super) enum Command {
     Pending,
     /// Show how OpsBot itself is
     Status,
+    /// Let the daemon read its configuration again (admins, and root on this host)
+    Reload,
     /// Stop what runs for you, at once
     Stop {
         /// Everybody's, as an admin

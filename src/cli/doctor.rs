@@ -45,7 +45,7 @@ impl Report {
 pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<u8, Failure> {
     trace::init(trace::LogFormat::Text, "error").map_err(Failure::config)?;
     let (config, source) = config::load(file, env).map_err(|e| Failure::config(e.to_string()))?;
-    let Backends { source: inventory, prometheus, registry } = app::backends(&config, None)?;
+    let Backends { source: inventory, prometheus, registry, .. } = app::backends(&config, None)?;
     let (_, warnings) = app::policy(&config, &source.path, registry.specs())?;
     let mut report = Report { rows: vec![], failed: false };
     report.add("config", Mark::Ok, format!("{} ({})", source.path.display(), source.named_by));

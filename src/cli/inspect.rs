@@ -18,7 +18,12 @@ use crate::{
 /// Reports everything that is wrong, rules included; 78 when anything is.
 pub(super) fn config_check(file: Option<&Path>, env: &Env, json: bool) -> Result<u8, Failure> {
     let (config, source) = config::load(file, env).map_err(|e| Failure::config(e.to_string()))?;
-    let Backends { registry, .. } = app::backends(&config, None)?;
+    let Backends { registry, playbooks, .. } = app::backends(&config, None)?;
+    if !playbooks.problems().is_empty() {
+        let dir = config.playbooks.dir.display();
+        let all: Vec<_> = playbooks.problems().iter().map(|p| format!("{dir}/{p}")).collect();
+        return Err(Failure::config(all.join("\n")));
+    }
     let (policy, warnings) = app::policy(&config, &source.path, registry.specs())?;
     let counts = [
         (config.people.len(), "person", "people"),
@@ -123,5 +128,5 @@ fn by_config(context: &Context, call: ToolCall) -> ResolvedCall {
         labels: customer.map(|c| c.labels.clone()).unwrap_or_default(),
         containers: vec![],
     };
-    ResolvedCall { call, target, plan: vec![] }
+    ResolvedCall { call, target, plan: vec![], steps: vec![] }
 }

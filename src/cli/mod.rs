@@ -5,6 +5,7 @@ mod doctor;
 mod eval;
 mod inspect;
 mod reach;
+mod reload;
 mod run;
 mod talk;
 
@@ -72,6 +73,9 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
     if let Command::Eval(eval) = &args.command {
         return eval::run(eval, args.config.as_deref(), &env, args.json).await;
     }
+    if let Command::Reload = &args.command {
+        return reload::run(args.config.as_deref(), &env, style(args.json)).await;
+    }
     let daemon = matches!(args.command, Command::Run { .. });
     // Whoever talks to the daemon need not be able to read its secrets; `reach` reads them when no daemon runs.
     let read_as = if daemon { env.clone() } else { env.clone().without_secrets() };
@@ -105,7 +109,10 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
         }
         Command::Audit { what: AuditCommand::Verify } => request(&context, Op::AuditVerify).await,
         Command::Config { what: ConfigCommand::Show } => inspect::config_show(&context),
-        Command::Config { what: ConfigCommand::Check } | Command::Doctor | Command::Eval(_) => Ok(0),
+        Command::Config { what: ConfigCommand::Check }
+        | Command::Doctor
+        | Command::Eval(_)
+        | Command::Reload => Ok(0),
         Command::Policy { what: PolicyCommand::Check(check) } => inspect::policy_check(context, check).await,
     }
 }

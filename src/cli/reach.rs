@@ -126,8 +126,7 @@ pub(super) async fn reach(context: &Context) -> Result<Reached, Failure> {
 
 fn here(app: App) -> Reached {
     let (near, far) = tokio::io::duplex(64 << 10);
-    let peer = app.people.peer(own_uid(), own_uid());
     let stop = CancellationToken::new();
-    tokio::spawn(serve(far, app.engine.clone(), peer, stop.clone()));
+    tokio::spawn(serve(far, app.engine.clone(), (app.people.clone(), own_uid()), stop.clone()));
     Reached { client: Client::over(near), here: Some(Here { app, stop, shared: None }) }
 }

@@ -15,22 +15,24 @@ use crate::{
     engine::Engine,
     http::{self, Check, Health, HealthSource},
     runtime::{
-        Policy, Supervisor,
+        Counters, Policy, Supervisor,
         notify::{Notifier, watchdog_interval},
-        signal::Signals,
+        signal::{Hangups, Signals},
     },
 };
 
 const DRAIN: Duration = Duration::from_secs(25);
 const SWEEP: Duration = Duration::from_secs(5);
-/// Shorter than the shortest keep-alive that servers default to (5 min), so that the model stays loaded.
-const KEEP_WARM: Duration = Duration::from_secs(240);
+/// The model waits this long for the channels' first poll.
+const FIRST_POLL: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(100);
 const RETRY: Policy = Policy::Restart { min: Duration::from_secs(1), max: Duration::from_secs(60) };
 
 type Board = Arc<Mutex<Health>>;
 
 pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     let mut signals = Signals::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
+    let hangups = Hangups::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
     let app = app::open(&context.config, &context.source.path, &context.env).await?;
     let notifier = Notifier::from_env();
     let mut tasks = Supervisor::new();
@@ -41,8 +43,10 @@ pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     for channel in channels.clone() {
         tasks.spawn(channel.name, RETRY, move |stop| (channel.run)(stop));
     }
-    sweep(&mut tasks, app.engine.clone(), (board, channels), notifier_beat(&notifier));
-    keep_warm(&mut tasks, &app.engine);
+    reload(&mut tasks, &app, hangups);
+    let watched = (board, channels.clone(), app.counters.clone());
+    sweep(&mut tasks, app.engine.clone(), watched, notifier_beat(&notifier));
+    tend(&mut tasks, &app.engine, channels);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %context.source.path.display(), socket = %reach::socket(&context).display(), "opsbot runs");
     notifier.ready();
     let (code, why) = tokio::select! {
@@ -81,6 +85,33 @@ fn listen(tasks: &mut Supervisor, app: &App, path: &Path) -> Result<(), Failure>
     Ok(())
 }
 
+/// Reads the configuration again at each SIGHUP and at each request, one after the other.
+fn reload(tasks: &mut Supervisor, app: &App, hangups: Hangups) {
+    let (engine, reloader) = (app.engine.clone(), app.reloader.clone());
+    let hangups = Arc::new(tokio::sync::Mutex::new(hangups));
+    tasks.spawn("reload", RETRY, move |stop| {
+        let (engine, reloader, hangups) = (engine.clone(), reloader.clone(), hangups.clone());
+        async move {
+            let mut requests = engine.reload_requests();
+            let mut hangups = hangups.lock().await;
+            loop {
+                tokio::select! {
+                    () = hangups.recv() => {
+                        tracing::info!("asked to reload by SIGHUP");
+                        reloader.reload(None).await.ok();
+                    }
+                    Some(request) = requests.recv() => {
+                        let outcome = reloader.reload(Some(&request.by)).await;
+                        // Who asked may have left.
+                        request.done.send(outcome).ok();
+                    }
+                    () = stop.cancelled() => return Ok(()),
+                }
+            }
+        }
+    });
+}
+
 async fn serve_http(tasks: &mut Supervisor, app: &App, config: &Config, board: Board) -> Result<(), Failure> {
     let Some(address) = config.http.listen else { return Ok(()) };
     let health: HealthSource = Arc::new(move || board.lock().unwrap_or_else(PoisonError::into_inner).clone());
@@ -108,14 +139,16 @@ fn notifier_beat(notifier: &Notifier) -> impl Fn() + Send + Sync + Clone + 'stat
 fn sweep(
     tasks: &mut Supervisor,
     engine: Engine,
-    (board, channels): (Board, Vec<Channel>),
+    (board, channels, counters): (Board, Vec<Channel>, Counters),
     beat: impl Fn() + Send + Sync + Clone + 'static,
 ) {
     tasks.spawn("sweep", RETRY, move |stop| {
         let (engine, board, channels, beat) = (engine.clone(), board.clone(), channels.clone(), beat.clone());
+        let counters = counters.clone();
         async move {
             loop {
-                let swept = engine.sweep().await;
+                let swept = engine.current().sweep().await;
+                gauge(&engine, &counters);
                 let detail = swept.as_ref().map_or_else(ToString::to_string, |()| "commits".to_owned());
                 let mut checks = vec![Check { name: "store".into(), ok: swept.is_ok(), detail }];
                 checks.extend(channels.iter().map(|channel| {
@@ -137,25 +170,59 @@ fn sweep(
     });
 }
 
-fn keep_warm(tasks: &mut Supervisor, engine: &Engine) {
-    let Some(brain) = engine.brain().cloned() else { return };
+/// Looks after the model and its hosts, first once the channels hear people: a load takes the whole machine.
+fn tend(tasks: &mut Supervisor, engine: &Engine, channels: Vec<Channel>) {
+    let engine = engine.clone();
     tasks.spawn("model", RETRY, move |stop| {
-        let model = brain.model.clone();
+        let (engine, channels) = (engine.clone(), channels.clone());
         async move {
-            loop {
-                let warm = tokio::select! {
-                    warm = model.warm() => warm,
-                    () = stop.cancelled() => return Ok(()),
-                };
-                match warm {
-                    Ok(info) => tracing::debug!(model = model.name(), ?info, "the model is warm"),
-                    Err(error) => return Err(error.to_string()),
+            let heard = async {
+                while !channels.iter().all(|channel| (channel.health)().0) {
+                    tokio::time::sleep(LOOK).await;
                 }
+            };
+            let waited = tokio::time::timeout(FIRST_POLL, heard).await;
+            tracing::debug!(waited = waited.is_ok(), "the model's turn");
+            let mut changes = engine.changes();
+            loop {
+                let Some(brain) = engine.current().brain().cloned() else {
+                    tokio::select! {
+                        _ = changes.changed() => continue,
+                        () = stop.cancelled() => return Ok(()),
+                    }
+                };
+                // A reload may have brought another model; the same one is looked after without a break.
+                let replaced = async {
+                    while changes.changed().await.is_ok() {
+                        let now = engine.current().brain().map(|b| b.model.clone());
+                        if !now.is_some_and(|model| Arc::ptr_eq(&model, &brain.model)) {
+                            return;
+                        }
+                    }
+                };
+                let tended = async {
+                    match brain.model.models() {
+                        Some(models) => models.tend().await,
+                        None => std::future::pending().await,
+                    }
+                };
                 tokio::select! {
-                    () = tokio::time::sleep(KEEP_WARM) => {}
+                    () = tended => {}
+                    () = replaced => {}
                     () = stop.cancelled() => return Ok(()),
                 }
             }
         }
     });
+}
+
+/// Writes down how the model hosts are.
+fn gauge(engine: &Engine, counters: &Counters) {
+    let engine = engine.current();
+    let hosts = engine.brain().and_then(|b| Some(b.model.models()?.hosts())).unwrap_or_default();
+    for host in hosts {
+        let labels = [("host", host.name.as_str())];
+        counters.set("opsbot_model_host_up", &labels, if host.up { 1.0 } else { 0.0 });
+        counters.set("opsbot_model_line", &labels, host.questions as f64);
+    }
 }

@@ -9,11 +9,10 @@ use std::{
 use reqwest::Url;
 
 use super::{
-    CallStyle, Config, Dialect, DockerConfig, HttpConfig, InventoryConfig, LimitsConfig, LogConfig,
-    LogFormat, MetricsConfig, ModelConfig, PolicyConfig, PrometheusConfig, RedactConfig, RuleTable,
-    TlsConfig,
+    Config, DockerConfig, HttpConfig, InventoryConfig, LimitsConfig, LogConfig, LogFormat, MetricsConfig,
+    PolicyConfig, PrometheusConfig, RedactConfig, RuleTable, TlsConfig,
     errors::nearest,
-    people,
+    model, people, playbooks,
     reader::{Reader, filled},
     secret, telegram,
 };
@@ -44,13 +43,14 @@ pub(super) const LEAST: Duration = Duration::from_millis(10);
 pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> {
     let state_dir = state_dir(r);
     let people = people::people(r);
-    let model = r.table("model", model);
+    let model = r.table("model", model::model);
     let telegram = r.table("telegram", telegram::telegram);
     let docker = docker_hosts(r);
     let prometheus = r.table("prometheus", prometheus);
     let metrics = r.table("metrics", metrics).unwrap_or_default();
     let inventory = inventory(r);
     let customers = people::customers(r);
+    let playbooks = playbooks::playbooks(r);
     let policy = policy(r, plain);
     let limits = limits(r);
     let http = http(r);
@@ -66,6 +66,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
         metrics,
         inventory,
         customers,
+        playbooks,
         policy,
         limits,
         http,
@@ -102,63 +103,6 @@ fn state_dir(r: &mut Reader<'_>) -> Option<PathBuf> {
         );
     }
     found
-}
-
-fn model(r: &mut Reader<'_>) -> Option<ModelConfig> {
-    let dialects = [("ollama", Dialect::Ollama), ("openai", Dialect::Openai)];
-    let dialect = r.parsed("dialect", |t| choice(t, &dialects)).unwrap_or(Dialect::Ollama);
-    let url = r.parsed("url", http_url);
-    let url = match dialect {
-        Dialect::Ollama if !r.has("url") => Some("http://127.0.0.1:11434".to_owned()),
-        _ => r.need("url", url, "write the server's address, such as \"http://127.0.0.1:8080\""),
-    };
-    let name = r.string("name");
-    let name = r.need("name", name, "write the model's name, such as \"mistral:7b\"");
-    let num_ctx = r.integer("num_ctx", 2048, 131_072).unwrap_or(8192);
-    let styles =
-        [("auto", CallStyle::Auto), ("native", CallStyle::Native), ("constrained", CallStyle::Constrained)];
-    let max_tokens = r.integer("max_tokens", 16, 65_536).unwrap_or(1024);
-    if max_tokens * 2 > num_ctx {
-        let text = format!("{max_tokens} leaves too little of num_ctx ({num_ctx}); at most half of it");
-        r.bad(if r.has("max_tokens") { "max_tokens" } else { "num_ctx" }, text);
-    }
-    let seconds = Duration::from_secs;
-    let model = ModelConfig {
-        dialect,
-        url: url.unwrap_or_default(),
-        name: name.clone().unwrap_or_default(),
-        num_ctx: num_ctx.unsigned_abs(),
-        keep_alive: keep_alive(r).unwrap_or_else(|| "-1".to_owned()),
-        think: r.flag("think").unwrap_or(false),
-        mode: r.parsed("mode", |t| choice(t, &styles)).unwrap_or(CallStyle::Auto),
-        deadline: r.duration("deadline", LEAST, HOUR).unwrap_or(seconds(120)),
-        first_token: r.duration("first_token", LEAST, HOUR).unwrap_or(seconds(60)),
-        load_timeout: r.duration("load_timeout", LEAST, 6 * HOUR).unwrap_or(seconds(600)),
-        idle: r.duration("idle", LEAST, HOUR).unwrap_or(seconds(30)),
-        max_tokens: max_tokens.unsigned_abs(),
-        temperature: r.number("temperature", 0.0, 2.0).unwrap_or(0.0),
-        token: r.secret("token"),
-    };
-    name.map(|_| model)
-}
-
-/// Ollama's notation in one spelling: `-1` for ever (whatever is negative), `0`, else a number with its unit.
-fn keep_alive(r: &mut Reader<'_>) -> Option<String> {
-    let text = r.word_or_number("keep_alive")?;
-    let unsigned = text.strip_prefix('-').unwrap_or(&text);
-    let digits = unsigned.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = unsigned.strip_prefix(digits).unwrap_or_default();
-    match (digits.parse::<u32>(), unit) {
-        (Ok(0), "" | "s" | "m" | "h") => Some("0".to_owned()),
-        (Ok(_), "" | "s" | "m" | "h") if text.starts_with('-') => Some("-1".to_owned()),
-        (Ok(n), "" | "s") => Some(format!("{n}s")),
-        (Ok(n), "m" | "h") => Some(format!("{n}{unit}")),
-        _ => {
-            let cure = "\"-1\" for ever, \"0\" unload at once, or a time such as \"30m\"";
-            r.bad("keep_alive", format!("`{text}` is not a time; {cure}"));
-            None
-        }
-    }
 }
 
 fn docker_hosts(r: &mut Reader<'_>) -> Vec<DockerConfig> {

@@ -75,7 +75,10 @@ fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
     let text = full_example(dir.path());
     let read = parse_noting_keys(Path::new("config.toml"), &text, &env);
     let (config, known) = read.unwrap_or_else(|e| panic!("{e}\n{text}"));
-    assert_eq!(config.secrets(), ["model-s3cret", "prom-s3cret", "42:tele-s3cret", "hook-s3cret-of-16"]);
+    assert_eq!(
+        config.secrets(),
+        ["model-s3cret", "model-s3cret", "prom-s3cret", "42:tele-s3cret", "hook-s3cret-of-16"]
+    );
     assert_eq!((config.docker.len(), config.policy.rules.len(), config.customers.len()), (2, 2, 1));
 
     // What is written beside a setting as its default is its default.

@@ -1,10 +1,13 @@
 //! What `config.toml` says, checked: everything that the rooms are built from, with no secret in sight.
 
 mod check;
+mod diff;
 mod errors;
 #[cfg(test)]
 mod example;
+mod model;
 mod people;
+mod playbooks;
 mod reader;
 mod secret;
 mod source;
@@ -16,9 +19,11 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::{Customer, HostName, PersonName, Role};
 
+pub use diff::changes;
 pub use errors::{ConfigErrors, Problem};
+pub use model::ModelHost;
 pub use secret::{HIDDEN, Secret};
-pub use source::{Env, Source, load, parse};
+pub use source::{Env, Source, load, parse, state_dir};
 pub use telegram::{TelegramConfig, TelegramLimits, TelegramRetry, TelegramTheme, WebhookConfig, WebhookTls};
 
 /// The whole configuration, as it holds from start to end.
@@ -44,6 +49,8 @@ pub struct Config {
     /// The customers that the file describes.
     #[serde(rename = "customer")]
     pub customers: Vec<CustomerConfig>,
+    /// Where the playbooks are.
+    pub playbooks: PlaybooksConfig,
     /// Approvals and rules.
     pub policy: PolicyConfig,
     /// What one turn may use.
@@ -128,6 +135,11 @@ pub struct ModelConfig {
     pub temperature: f64,
     /// The server's bearer token.
     pub token: Option<Secret>,
+    /// How many questions the server is asked at once; the others wait in line.
+    pub parallel: usize,
+    /// Further hosts, in the order in which they are asked when those before them fail.
+    #[serde(rename = "host")]
+    pub hosts: Vec<ModelHost>,
 }
 
 /// `[[docker]]`: one Docker Engine.
@@ -209,6 +221,13 @@ pub struct CustomerConfig {
     pub containers: Vec<String>,
 }
 
+/// `[playbooks]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlaybooksConfig {
+    /// The folder whose `*.toml` are read; absolute. One that does not exist has none.
+    pub dir: PathBuf,
+}
+
 /// `[policy]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PolicyConfig {
@@ -288,7 +307,9 @@ impl Config {
         let prometheus = self.prometheus.as_ref().and_then(|p| p.token.as_ref());
         let telegram = self.telegram.as_ref();
         let webhook = telegram.and_then(|t| t.webhook.as_ref()).map(|w| &w.secret);
-        let all = model.into_iter().chain(prometheus).chain(telegram.map(|t| &t.token)).chain(webhook);
+        let hosts = self.model.iter().flat_map(|m| m.hosts.iter().filter_map(|h| h.token.as_ref()));
+        let all =
+            model.into_iter().chain(hosts).chain(prometheus).chain(telegram.map(|t| &t.token)).chain(webhook);
         all.map(|s| s.expose().to_owned()).collect()
     }
 }

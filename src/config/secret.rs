@@ -1,11 +1,14 @@
 //! A secret, how it is brought in, and how it is kept from being shown.
 
 use std::{
+    cell::Cell,
     fmt,
     fs::File,
+    hash::{BuildHasher, RandomState},
     io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use serde::{Serialize, Serializer};
@@ -48,8 +51,25 @@ impl fmt::Display for Secret {
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Drawn anew in every process, so that a mark says nothing about its secret.
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        if MARKED.get() {
+            return serializer.collect_str(&format_args!("{HIDDEN}{:x}", KEY.hash_one(&self.0)));
+        }
         serializer.serialize_str(HIDDEN)
     }
+}
+
+thread_local! {
+    static MARKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `write` with different secrets written differently (`[secret]` and a mark), so that a change can be seen.
+pub(super) fn marked<T>(write: impl FnOnce() -> T) -> T {
+    MARKED.set(true);
+    let written = write();
+    MARKED.set(false);
+    written
 }
 
 /// Where a secret comes from.

@@ -97,6 +97,24 @@ pub fn load(explicit: Option<&Path>, env: &Env) -> Result<(Config, Source), Conf
     Ok((parse(&source.path, &text, env)?, source))
 }
 
+/// Where state lives according to a file that may have faults in other places.
+///
+/// # Errors
+/// All that is wrong with the file, when that hides the folder.
+pub fn state_dir(explicit: Option<&Path>, env: &Env) -> Result<PathBuf, ConfigErrors> {
+    let errors = match load(explicit, env) {
+        Ok((config, _)) => return Ok(config.state_dir),
+        Err(errors) => errors,
+    };
+    // The very key, read by the same rules as a file that says nothing else.
+    let source = find(explicit, env)?;
+    let whole: Option<toml::Table> = read(&source).ok().and_then(|text| toml::from_str(&text).ok());
+    let only: toml::Table =
+        whole.into_iter().flatten().filter(|(key, _)| key.as_str() == "state_dir").collect();
+    let text = toml::to_string(&only).unwrap_or_default();
+    parse(&source.path, &text, env).map(|config| config.state_dir).map_err(|_| errors)
+}
+
 /// Reads `text` as the file at `path`, whose folder relative paths start from.
 ///
 /// # Errors

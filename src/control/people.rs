@@ -1,6 +1,9 @@
 //! Who is on the other side: the peer's uid, mapped by `[[person]] unix_user`.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, RwLock},
+};
 
 use crate::domain::{Actor, ChannelKind, Origin, PersonName, Role};
 
@@ -21,8 +24,8 @@ impl Peer {
 }
 
 /// People by uid; anybody else on the host is a viewer named `uid:N`.
-#[derive(Clone, Debug, Default)]
-pub struct People(BTreeMap<u32, (PersonName, Role)>);
+#[derive(Debug, Default)]
+pub struct People(RwLock<BTreeMap<u32, (PersonName, Role)>>);
 
 impl People {
     /// Looks each user name up on the host. A name that the host does not know maps nobody; it is given back.
@@ -40,7 +43,13 @@ impl People {
                 None => unknown.push(user.to_owned()),
             }
         }
-        (Self(map), unknown)
+        (Self(RwLock::new(map)), unknown)
+    }
+
+    /// Takes over whom `other` knows.
+    pub fn renew(&self, other: Self) {
+        let map = other.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = map;
     }
 
     /// Who connects as `uid` to a process that runs as `own`.
@@ -50,7 +59,7 @@ impl People {
 
     /// The principal behind `uid`.
     pub fn actor(&self, uid: u32) -> Actor {
-        let (person, role) = match self.0.get(&uid) {
+        let (person, role) = match self.0.read().unwrap_or_else(PoisonError::into_inner).get(&uid) {
             Some((person, role)) => (person.clone(), *role),
             None => (PersonName::new(format!("uid:{uid}")), Role::Viewer),
         };
@@ -72,6 +81,10 @@ pub fn host_uid(user: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
+    fn host_of(uid: u32) -> impl Fn(&str) -> Option<u32> {
+        move |_| Some(uid)
+    }
+
     #[test]
     fn an_unmapped_uid_is_a_viewer_and_an_unknown_user_maps_nobody() {
         let (anna, ben) = (PersonName::from("anna"), PersonName::from("ben"));
@@ -86,5 +99,8 @@ mod tests {
             let peer = people.peer(uid, 900);
             assert_eq!((peer.owner, peer.has_host_rights()), (owner, host), "{uid}");
         }
+        let (fewer, _) = People::new([(&ben, Role::Viewer, "a")], &host_of(1000));
+        people.renew(fewer);
+        assert_eq!((people.actor(1000).person.as_str(), people.actor(1000).role), ("ben", Role::Viewer));
     }
 }

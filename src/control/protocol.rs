@@ -65,6 +65,8 @@ pub enum Op {
     Pending,
     /// How the bot itself is.
     Status,
+    /// Read the configuration again.
+    Reload,
     /// The newest rows of the audit.
     AuditTail {
         /// How many.

@@ -49,8 +49,7 @@ pub async fn listen(listener: &UnixListener, engine: Engine, people: Arc<People>
         };
         match stream.peer_cred() {
             Ok(peer) => {
-                let peer = people.peer(peer.uid(), own_uid());
-                let serving = serve(stream, engine.clone(), peer, stop.clone());
+                let serving = serve(stream, engine.clone(), (people.clone(), peer.uid()), stop.clone());
                 tasks.spawn(async move {
                     serving.await;
                     drop(place);
@@ -63,11 +62,11 @@ pub async fn listen(listener: &UnixListener, engine: Engine, people: Arc<People>
     tasks.wait().await;
 }
 
-/// Serves one connection for `peer` until the client leaves, or `stop` fires and nothing is open any more.
+/// Serves one connection of somebody with this uid, with the rights that hold at each request, until the client leaves, or `stop` fires and nothing is open any more.
 pub fn serve<S>(
     stream: S,
     engine: Engine,
-    peer: Peer,
+    (people, uid): (Arc<People>, u32),
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send
 where
@@ -101,7 +100,8 @@ where
                 refuse(&to_writer, request.id, "Too many requests are open on this connection.").await;
                 continue;
             };
-            let (engine, peer, to_writer) = (engine.clone(), peer.clone(), to_writer.clone());
+            let (engine, to_writer) = (engine.clone(), to_writer.clone());
+            let peer = people.peer(uid, own_uid());
             let left = left.clone();
             tokio::spawn(async move {
                 handle(request, engine, peer, (to_writer, left)).await;
@@ -215,6 +215,7 @@ async fn simple(op: Op, engine: &Engine, peer: &Peer, sink: &Sink) -> Result<Tur
         Op::Unfreeze => engine.unfreeze(actor, sink).await,
         Op::Pending => engine.pending(sink).await,
         Op::Status => engine.status(sink).await,
+        Op::Reload => Ok(engine.reload(by, sink).await),
         Op::AuditTail { .. } | Op::AuditVerify if actor.role < Role::Operator => {
             sink.notice(Level::Error, "Refused: the audit is for operators and admins.").await;
             Ok(TurnStatus::Refused)

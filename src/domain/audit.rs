@@ -27,7 +27,7 @@ pub enum AuditKind {
     Freeze,
     /// A stranger was given a pairing code, a code was accepted or refused, a pairing was revoked or became void.
     Pairing,
-    /// The daemon started, stopped, or recovered something after a crash.
+    /// The daemon started, stopped, recovered something after a crash, or took a new configuration.
     Daemon,
 }
 

@@ -233,6 +233,9 @@ pub struct ResolvedCall {
     pub target: Target,
     /// What a write would do, step by step; empty for reads.
     pub plan: Vec<PlanStep>,
+    /// The calls that it consists of, in their order: a playbook's steps. Each of them is judged like a call of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<ResolvedCall>,
 }
 
 impl ResolvedCall {
@@ -421,6 +424,7 @@ mod tests {
             },
             target: Target::default(),
             plan: vec![],
+            steps: vec![],
         };
         let swapped = ResolvedCall {
             call: ToolCall {
@@ -433,6 +437,8 @@ mod tests {
         assert_eq!(base, ResolvedCall::digest(&[swapped], "v1"));
         assert_ne!(base, ResolvedCall::digest(&[call("2")], "v1"));
         assert_ne!(base, ResolvedCall::digest(&[call("1")], "v2"));
+        let stepped = ResolvedCall { steps: vec![call("1")], ..call("1") };
+        assert_ne!(base, ResolvedCall::digest(&[stepped], "v1"));
         assert_ne!(base, ResolvedCall::digest(&[call("1"), call("1")], "v1"));
     }
 }

@@ -78,7 +78,7 @@ impl Engine {
     /// A person's decision on the card `id` (whole, or its first digits); runs what is approved and ends `sink`. The
     /// work goes on when the caller goes away.
     pub async fn decide(&self, actor: Actor, id: String, verb: Verb, sink: Sink) -> TurnStatus {
-        let (engine, last) = (self.clone(), sink.clone());
+        let (engine, last) = (self.current(), sink.clone());
         let work = async move {
             match engine.decide_now(&actor, &id, verb, &sink).await {
                 Ok(status) => status,
@@ -202,7 +202,7 @@ impl Engine {
         let ending = match self.permits(&approval, approver).await {
             Ok(permits) => {
                 sink.block(Block::Card(policy::card(&approval))).await;
-                self.run_permits(permits, &running.cancel, sink).await
+                self.run_permits(permits, &approval, &running.cancel, sink).await
             }
             Err(why) => Ending::failed(format!("not run: {why}")),
         };
@@ -279,8 +279,11 @@ impl Engine {
             fresh.push(self.resolve(spec, call).await.map_err(|e| e.to_string())?);
         }
         let frozen = self.store().frozen().await.map_err(|e| e.to_string())?.is_some();
+        // Who asked has the rights that hold now.
+        let mut approval = approval.clone();
+        approval.requester.role = approval.requester.role.min(self.people().role_now(&approval.requester));
         policy::redeem(
-            approval,
+            &approval,
             policy::Redeem {
                 fresh,
                 policy: &self.0.parts.policy,
@@ -292,7 +295,13 @@ impl Engine {
         )
     }
 
-    async fn run_permits(&self, permits: Vec<Permit>, cancel: &CancellationToken, sink: &Sink) -> Ending {
+    async fn run_permits(
+        &self,
+        permits: Vec<Permit>,
+        approval: &Approval,
+        cancel: &CancellationToken,
+        sink: &Sink,
+    ) -> Ending {
         let mut told = Vec::new();
         let mut blocks = Vec::new();
         for permit in permits {
@@ -304,6 +313,21 @@ impl Engine {
             let Some(spec) = self.registry().spec(&call.tool) else {
                 return Ending::failed(format!("there is no tool `{}`", call.tool));
             };
+            if !permit.call().steps.is_empty() {
+                let run = self.run_steps(permit, approval, cancel, sink).await;
+                told.extend(run.told);
+                blocks.extend(run.blocks);
+                match run.broken {
+                    None => continue,
+                    Some(unknown) => {
+                        return Ending {
+                            state: broken(unknown, &mut told),
+                            outcome: told.join("; "),
+                            blocks,
+                        };
+                    }
+                }
+            }
             sink.try_send(Outbound::Progress { text: format!("{call} …") });
             match self.run(permit, spec, cancel, sink, clock::now()).await {
                 Ok(output) => {
@@ -315,12 +339,8 @@ impl Engine {
                 }
                 Err(error) => {
                     told.push(format!("{call}: {error}"));
-                    let mut state = CardState::Failed;
-                    if matches!(error, ToolError::Timeout { .. } | ToolError::Broke { .. }) {
-                        told.push("what it did by then is not known, verify it by hand".to_owned());
-                        state = CardState::Unknown;
-                    }
-                    return Ending { state, outcome: told.join("; "), blocks };
+                    let unknown = matches!(error, ToolError::Timeout { .. } | ToolError::Broke { .. });
+                    return Ending { state: broken(unknown, &mut told), outcome: told.join("; "), blocks };
                 }
             }
         }
@@ -436,6 +456,14 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The state after a write that ended early; that its effect is unknown is told.
+fn broken(unknown: bool, told: &mut Vec<String>) -> CardState {
+    if unknown {
+        told.push("what it did by then is not known, verify it by hand".to_owned());
+    }
+    if unknown { CardState::Unknown } else { CardState::Failed }
 }
 
 fn calls(approval: &Approval) -> String {

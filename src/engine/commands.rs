@@ -31,6 +31,28 @@ pub enum Command {
     Version,
     /// Who is known on chat platforms.
     Pair(Pair),
+    /// Read the configuration again.
+    Reload,
+    /// Which models there are, and which one this conversation uses.
+    Model(ModelWish),
+}
+
+/// What `/model` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelWish {
+    /// The list.
+    List,
+    /// This model for this conversation.
+    Use(String),
+    /// The configured model for this conversation.
+    Default,
+    /// Bring a model.
+    Pull {
+        /// Its name.
+        name: String,
+        /// To this host; the first that can without.
+        host: Option<String>,
+    },
 }
 
 /// What `/pair` asks for.
@@ -70,6 +92,8 @@ const STEERING: &[(&str, &str)] = &[
     ("/status", "how OpsBot itself is"),
     ("/whoami", "who OpsBot takes you for"),
     ("/pair [list | accept CODE NAME [role] | revoke NAME]", "who is known on chat platforms (admins)"),
+    ("/model [NAME | default | pull NAME [HOST]]", "which models there are, and which one answers here"),
+    ("/reload", "read config.toml again (admins)"),
     ("/version", "which build this is"),
 ];
 
@@ -103,6 +127,8 @@ pub fn parse(text: &str, specs: &[ToolSpec]) -> Option<Result<Command, String>> 
         "status" => Ok(Command::Status),
         "whoami" => Ok(Command::WhoAmI),
         "version" => Ok(Command::Version),
+        "reload" => Ok(Command::Reload),
+        "model" | "models" => model(rest).map(Command::Model),
         "pair" => pair(rest).map(Command::Pair),
         name => match tool(name, specs) {
             Some(spec) => arguments(spec, rest).map(Command::Tool),
@@ -142,6 +168,21 @@ fn pair(text: &str) -> Result<Pair, String> {
         _ => Err("it is written /pair list, /pair accept CODE NAME [viewer|operator] or /pair revoke NAME; a name with \
                   a blank stands in quotes"
             .into()),
+    }
+}
+
+fn model(text: &str) -> Result<ModelWish, String> {
+    let words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+    match words.as_slice() {
+        [] => Ok(ModelWish::List),
+        [word] if word == "list" => Ok(ModelWish::List),
+        [word] if word == "default" => Ok(ModelWish::Default),
+        [word, name] if word == "pull" => Ok(ModelWish::Pull { name: name.clone(), host: None }),
+        [word, name, host] if word == "pull" => {
+            Ok(ModelWish::Pull { name: name.clone(), host: Some(host.clone()) })
+        }
+        [name] if name != "pull" => Ok(ModelWish::Use(name.clone())),
+        _ => Err("it is written /model, /model NAME, /model default or /model pull NAME [HOST]".into()),
     }
 }
 
@@ -366,6 +407,21 @@ mod tests {
         }
         assert_eq!(parse("what is /up?", &specs()), None);
         assert_eq!(parse("/STOP", &specs()), Some(Ok(Command::Stop)));
+        let pull =
+            |host: Option<&str>| ModelWish::Pull { name: "qwen3:4b".into(), host: host.map(str::to_owned) };
+        for (text, want) in [
+            ("/model", Some(ModelWish::List)),
+            ("/models ", Some(ModelWish::List)),
+            ("/model default", Some(ModelWish::Default)),
+            ("/model qwen3:4b", Some(ModelWish::Use("qwen3:4b".into()))),
+            ("/model pull qwen3:4b", Some(pull(None))),
+            ("/model pull qwen3:4b eu1", Some(pull(Some("eu1")))),
+            ("/model pull", None),
+            ("/model a b", None),
+        ] {
+            let got = parse(text, &specs()).unwrap().ok();
+            assert_eq!(got, want.map(Command::Model), "{text}");
+        }
     }
 
     #[test]

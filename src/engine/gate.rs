@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Engine, Sink, present};
+use super::{Engine, Sink, playbook::RUN_PLAYBOOK, present};
 use crate::{
     agent::{CallResult, port::RunContext, step},
     domain::{
@@ -80,7 +80,8 @@ impl Engine {
         };
         match policy::permit_safe(&self.0.parts.policy, &question) {
             Ok(permit) => self.read(permit, spec, caller, sink).await,
-            Err(verdict) => {
+            Err(_) => {
+                let verdict = policy::judge_whole(&self.0.parts.policy, self.registry().specs(), &question);
                 let detail = json!({
                     "call": resolved.call, "risk": verdict.risk,
                     "decided_by": verdict.decided_by.to_string(), "reason": verdict.reason,
@@ -111,6 +112,19 @@ impl Engine {
 
     /// What `call` would touch right now; a call without a body resolves to the customer that it names.
     pub(super) async fn resolve(&self, spec: &ToolSpec, call: &ToolCall) -> Result<ResolvedCall, ToolError> {
+        if spec.name == RUN_PLAYBOOK {
+            self.plan_run(call).await
+        } else {
+            self.resolve_tool(spec, call).await
+        }
+    }
+
+    /// The same for a call without steps.
+    pub(super) async fn resolve_tool(
+        &self,
+        spec: &ToolSpec,
+        call: &ToolCall,
+    ) -> Result<ResolvedCall, ToolError> {
         match self.registry().tool(spec.name) {
             Some(tool) => tokio::time::timeout(spec.timeout, tool.resolve(call))
                 .await
@@ -122,6 +136,7 @@ impl Engine {
                     ..Target::default()
                 },
                 plan: vec![],
+                steps: vec![],
             }),
         }
     }

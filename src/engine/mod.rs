@@ -3,14 +3,18 @@
 pub mod commands;
 pub mod nearest;
 pub mod people;
+pub mod playbook;
 pub mod registry;
 pub mod session;
 
 mod approvals;
+mod ask;
 mod audit;
 mod gate;
+mod model;
 mod pairing;
 mod present;
+mod reload;
 mod say;
 mod sink;
 mod steering;
@@ -19,7 +23,7 @@ mod turn;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -34,6 +38,7 @@ pub use nearest::Directory;
 pub use pairing::PairAs;
 pub use people::KnownPeople;
 pub use registry::Registry;
+pub use reload::{ReloadOutcome, ReloadRequest, Reloaded};
 pub use say::Fetch;
 pub use session::Scope;
 pub use sink::{Choose, Sink, redact_block, redact_value};
@@ -41,6 +46,7 @@ pub use sink::{Choose, Sink, redact_block, redact_value};
 use crate::{
     agent::port::{CallMode, Model},
     domain::{Inbound, Level},
+    playbook::Playbooks,
     policy::{Policy, Redactor},
     runtime::Counters,
     spill::SpillStore,
@@ -97,6 +103,8 @@ pub struct Parts {
     pub people: Arc<KnownPeople>,
     /// What must never be shown.
     pub redactor: Arc<Redactor>,
+    /// The playbooks.
+    pub playbooks: Arc<Playbooks>,
     /// Long outputs.
     pub spill: Arc<SpillStore>,
     /// Figures.
@@ -111,18 +119,25 @@ impl fmt::Debug for Parts {
     }
 }
 
+/// One generation of the parts, and what outlives all of them.
+#[derive(Clone)]
 struct Inner {
-    parts: Parts,
+    parts: Arc<Parts>,
+    /// The generation that begins whatever begins now.
+    newest: Arc<RwLock<Arc<Parts>>>,
     sessions: Arc<Sessions>,
     tasks: TaskTracker,
     /// Kept messages whose turn has not begun.
-    waiting: Mutex<BTreeMap<i64, Inbound>>,
+    waiting: Arc<Mutex<BTreeMap<i64, Inbound>>>,
     changes: watch::Sender<u64>,
+    desk: Arc<reload::Desk>,
+    pulling: Arc<model::Pulling>,
 }
 
-/// The engine; clones share everything.
+/// The engine; clones share everything. A value sees one generation of the parts for its life, so that nothing changes
+/// under a running turn; whatever begins anew starts from [`Engine::current`].
 #[derive(Clone)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine(Inner);
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,13 +148,26 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// An engine over `parts`; nothing runs yet.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner {
+        let parts = Arc::new(parts);
+        Self(Inner {
+            newest: Arc::new(RwLock::new(parts.clone())),
             parts,
             sessions: Arc::default(),
             tasks: TaskTracker::new(),
-            waiting: Mutex::default(),
+            waiting: Arc::default(),
             changes: watch::Sender::new(0),
-        }))
+            desk: Arc::default(),
+            pulling: Arc::default(),
+        })
+    }
+
+    /// The same engine with the newest parts. Channels ask it for tools and names; a turn keeps the value that it has.
+    pub fn current(&self) -> Self {
+        Self(Inner { parts: self.newest(), ..self.0.clone() })
+    }
+
+    fn newest(&self) -> Arc<Parts> {
+        self.0.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tells whenever a reply was kept or an approval changed; the number has no meaning of its own.
@@ -151,7 +179,7 @@ impl Engine {
         self.0.changes.send_modify(|n| *n += 1);
     }
 
-    /// The tools.
+    /// The tools of this value's generation.
     pub fn registry(&self) -> &Registry {
         &self.0.parts.registry
     }
@@ -161,19 +189,20 @@ impl Engine {
         &self.0.parts.store
     }
 
-    /// The model, when one is set up.
+    /// The model of this value's generation, when one is set up.
     pub fn brain(&self) -> Option<&Brain> {
         self.0.parts.brain.as_ref()
     }
 
     /// Who and what there is right now.
     pub async fn directory(&self) -> Directory {
-        (self.0.parts.directory)().await
+        let parts = self.newest();
+        (parts.directory)().await
     }
 
     /// What must never be shown.
     pub fn redactor(&self) -> Arc<Redactor> {
-        self.0.parts.redactor.clone()
+        self.newest().redactor.clone()
     }
 
     /// Says so and gives true once the daemon drains: nothing new may begin then.

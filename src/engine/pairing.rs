@@ -237,11 +237,11 @@ impl Engine {
             };
             self.0.sessions.stop(&revoked, &Scope::Mine);
         }
-        let written = people.configured().iter().find(|p| p.name.same(&person));
+        let written = people.configured().into_iter().find(|p| p.name.same(&person));
         let written = written.filter(|p| p.ids.iter().any(|(c, _)| channel.is_none_or(|only| only == *c)));
         let stays = written.map(|p| {
             format!(
-                " {}'s ids in config.toml hold until they are taken out there and OpsBot is restarted.",
+                " {}'s ids in config.toml hold until they are taken out there (then `opsbot reload`).",
                 p.name
             )
         });

@@ -1,14 +1,14 @@
 //! Who is who on the chat platforms: the configuration's people, then those who were paired.
 
 use std::{
-    collections::BTreeMap,
-    sync::{PoisonError, RwLock},
+    collections::{BTreeMap, BTreeSet},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
 };
 
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
-    domain::{ChannelKind, ConversationKey, PersonName, Role},
+    domain::{Actor, ChannelKind, ConversationKey, PersonName, Role},
     policy::pairing::{Paired, PairingCode, Standing, TurnedAway},
 };
 
@@ -29,10 +29,18 @@ pub struct Configured {
 /// Everybody who is known on a chat platform; cheap enough to be asked for every event.
 #[derive(Debug, Default)]
 pub struct KnownPeople {
-    configured: Vec<Configured>,
-    by_id: BTreeMap<Id, usize>,
+    roster: RwLock<Roster>,
     paired: RwLock<BTreeMap<Id, Paired>>,
     desk: Mutex<Held>,
+}
+
+/// The configuration's people.
+#[derive(Debug, Default)]
+struct Roster {
+    configured: Vec<Configured>,
+    by_id: BTreeMap<Id, usize>,
+    /// Whom the configuration named once in this process and no longer does, in small letters.
+    former: BTreeSet<String>,
 }
 
 /// What pairing remembers between its steps and never stores.
@@ -47,32 +55,58 @@ pub(super) struct Held {
 impl KnownPeople {
     /// Knows these; the engine adds who was paired when it recovers.
     pub fn new(configured: Vec<Configured>) -> Self {
-        let ids =
-            configured.iter().enumerate().flat_map(|(n, p)| p.ids.iter().map(move |id| (id.clone(), n)));
-        Self { by_id: ids.collect(), configured, ..Self::default() }
+        Self { roster: RwLock::new(Roster::new(configured)), ..Self::default() }
+    }
+
+    /// Takes the configuration's people anew; pairings stay.
+    pub(super) fn renew(&self, configured: Vec<Configured>) {
+        let mut roster = self.roster.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Roster::new(configured);
+        next.former = std::mem::take(&mut roster.former);
+        next.former.extend(roster.configured.iter().map(|p| p.name.as_str().to_lowercase()));
+        next.former.retain(|name| next.configured.iter().all(|p| p.name.as_str().to_lowercase() != *name));
+        *roster = next;
     }
 
     /// The person behind the numeric `id` on `channel`, with the role that holds right now; none for a stranger.
     pub fn who(&self, channel: ChannelKind, id: &str) -> Option<(PersonName, Role)> {
         let id = (channel, id.to_owned());
-        if let Some(person) = self.by_id.get(&id).and_then(|n| self.configured.get(*n)) {
-            return Some((person.name.clone(), person.role));
+        {
+            let roster = self.roster();
+            if let Some(person) = roster.by_id.get(&id).and_then(|n| roster.configured.get(*n)) {
+                return Some((person.name.clone(), person.role));
+            }
         }
-        let paired = self.paired.read().unwrap_or_else(PoisonError::into_inner);
-        self.rights(paired.get(&id)?)
+        let paired = self.paired.read().unwrap_or_else(PoisonError::into_inner).get(&id)?.clone();
+        self.rights(&paired)
+    }
+
+    /// The role that holds right now for somebody who was let in before: one who is no longer known is a viewer. A name
+    /// that was never known here keeps its role, which its channel answers for.
+    pub(super) fn role_now(&self, actor: &Actor) -> Role {
+        if let Some(person) = self.named(&actor.person) {
+            return person.role;
+        }
+        let paired = self.paired();
+        let own = paired.iter().find(|p| p.channel == actor.channel && p.person.same(&actor.person));
+        match own.and_then(|p| p.role) {
+            Some(role) => role,
+            None if self.roster().former.contains(&actor.person.as_str().to_lowercase()) => Role::Viewer,
+            None => actor.role,
+        }
     }
 
     /// Who a pairing makes of its id; none when it links to a person whom the configuration no longer names.
     pub(super) fn rights(&self, paired: &Paired) -> Option<(PersonName, Role)> {
         match self.named(&paired.person) {
-            Some(person) => Some((person.name.clone(), person.role)),
+            Some(person) => Some((person.name, person.role)),
             None => paired.role.map(|role| (paired.person.clone(), role)),
         }
     }
 
     /// The configured people, in the file's order.
-    pub(super) fn configured(&self) -> &[Configured] {
-        &self.configured
+    pub(super) fn configured(&self) -> Vec<Configured> {
+        self.roster().configured.clone()
     }
 
     /// Everybody who was paired.
@@ -83,7 +117,7 @@ impl KnownPeople {
     /// The name as it is written here, and what it stands for.
     pub(super) fn standing(&self, name: &PersonName) -> (PersonName, Standing) {
         if let Some(person) = self.named(name) {
-            return (person.name.clone(), Standing::Configured(person.role));
+            return (person.name, Standing::Configured(person.role));
         }
         let paired = self.paired();
         let known =
@@ -93,9 +127,9 @@ impl KnownPeople {
 
     /// The id that `name` has on `channel` already, and whether the configuration says so.
     pub(super) fn id_of(&self, name: &PersonName, channel: ChannelKind) -> Option<(String, bool)> {
-        let written = self.named(name).and_then(|p| p.ids.iter().find(|(c, _)| *c == channel));
+        let written = self.named(name).and_then(|p| p.ids.into_iter().find(|(c, _)| *c == channel));
         if let Some((_, id)) = written {
-            return Some((id.clone(), true));
+            return Some((id, true));
         }
         let paired = self.paired();
         let own =
@@ -111,7 +145,7 @@ impl KnownPeople {
 
     /// Every admin with a private chat, and that chat: on Telegram it has the person's own number.
     pub fn admins(&self) -> Vec<(PersonName, ConversationKey)> {
-        let configured = self.configured.iter().flat_map(|p| p.ids.iter().cloned());
+        let configured = self.configured().into_iter().flat_map(|p| p.ids);
         let paired = self.paired().into_iter().map(|p| (p.channel, p.platform_id));
         let ids = configured.chain(paired).filter(|(channel, _)| *channel == ChannelKind::Telegram);
         ids.filter_map(|(channel, id)| {
@@ -133,8 +167,20 @@ impl KnownPeople {
         self.desk.lock().await
     }
 
-    fn named(&self, name: &PersonName) -> Option<&Configured> {
-        self.configured.iter().find(|p| p.name.same(name))
+    fn named(&self, name: &PersonName) -> Option<Configured> {
+        self.roster().configured.iter().find(|p| p.name.same(name)).cloned()
+    }
+
+    fn roster(&self) -> RwLockReadGuard<'_, Roster> {
+        self.roster.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Roster {
+    fn new(configured: Vec<Configured>) -> Self {
+        let ids =
+            configured.iter().enumerate().flat_map(|(n, p)| p.ids.iter().map(move |id| (id.clone(), n)));
+        Self { by_id: ids.collect(), configured, former: BTreeSet::new() }
     }
 }
 
@@ -201,5 +247,33 @@ mod tests {
         assert_eq!(role(ChannelKind::Discord, "ben"), None);
         people.refresh(vec![]);
         assert_eq!(people.who(ChannelKind::Telegram, "5"), None);
+    }
+
+    #[test]
+    fn new_people_take_rights_away_from_those_who_had_them() {
+        let person = |name: &str, role, id: &str| Configured {
+            name: name.into(),
+            role,
+            ids: vec![(ChannelKind::Telegram, id.into())],
+        };
+        let people =
+            KnownPeople::new(vec![person("Anna", Role::Admin, "1"), person("Ben", Role::Admin, "2")]);
+        people.refresh(vec![paired("dora", Some(Role::Operator), "4")]);
+        let now = |name: &str| {
+            let actor = Actor {
+                person: name.into(),
+                role: Role::Admin,
+                channel: ChannelKind::Telegram,
+                origin: crate::domain::Origin::Typed,
+            };
+            people.role_now(&actor)
+        };
+        people.renew(vec![person("anna", Role::Viewer, "1"), person("Cleo", Role::Operator, "2")]);
+        assert_eq!(people.who(ChannelKind::Telegram, "1"), Some(("anna".into(), Role::Viewer)));
+        assert_eq!(people.who(ChannelKind::Telegram, "2"), Some(("Cleo".into(), Role::Operator)));
+        let roles = ["ANNA", "ben", "Cleo", "dora", "uid:7"].map(now);
+        assert_eq!(roles, [Role::Viewer, Role::Viewer, Role::Operator, Role::Operator, Role::Admin]);
+        people.renew(vec![person("Ben", Role::Admin, "2")]);
+        assert_eq!((now("ben"), now("anna"), now("Cleo")), (Role::Admin, Role::Viewer, Role::Viewer));
     }
 }

@@ -58,8 +58,9 @@ impl Engine {
         fetch: Option<Fetch>,
         sink: Sink,
     ) -> impl Future<Output = TurnStatus> + Send + use<> + 'static {
-        let admitted = self.admit(&inbound, fetch, &sink);
-        let (engine, last, conversation) = (self.clone(), sink.clone(), inbound.conversation.clone());
+        let engine = self.current();
+        let admitted = engine.admit(&inbound, fetch, &sink);
+        let (last, conversation) = (sink.clone(), inbound.conversation.clone());
         async move {
             let worker = engine.clone();
             let work = async move {
@@ -266,8 +267,11 @@ impl Engine {
                 }
             };
         }
-        self.take_turn(Some((row, &inbound)), call, (&inbound.conversation, &inbound.actor), sink, &running)
-            .await
+        // Whatever changed while it waited holds for it.
+        let engine = self.current();
+        inbound.actor.role = inbound.actor.role.min(engine.people().role_now(&inbound.actor));
+        let who = (&inbound.conversation, &inbound.actor);
+        engine.take_turn(Some((row, &inbound)), call, who, sink, &running).await
     }
 
     /// Ends a message that was stopped before its turn began.
@@ -299,7 +303,7 @@ impl Engine {
 
     /// The message as it may be kept.
     fn without_secrets(&self, inbound: &Inbound) -> Inbound {
-        let redactor = &self.0.parts.redactor;
+        let redactor = self.redactor();
         let quoted = inbound.quoted.iter().map(|q| Untrusted::new(&redactor.redact(q.as_str()))).collect();
         Inbound { text: redactor.redact(&inbound.text).into_owned(), quoted, ..inbound.clone() }
     }

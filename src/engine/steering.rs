@@ -40,6 +40,8 @@ impl Engine {
                 sink.block(Block::text(format!("You are {}, {} on {}.", a.person, a.role, a.channel))).await;
                 Ok(TurnStatus::Answered)
             }
+            Command::Model(wish) => self.model(wish, inbound, sink).await,
+            Command::Reload => Ok(self.reload((&inbound.actor, false), sink).await),
             Command::Version => {
                 sink.block(Block::text(format!("OpsBot {}", env!("CARGO_PKG_VERSION")))).await;
                 Ok(TurnStatus::Answered)
@@ -153,16 +155,17 @@ impl Engine {
             Some((by, at)) => format!("by {by} since {}", at.strftime("%Y-%m-%d %H:%M UTC")),
             None => "no".into(),
         };
-        let model = self.brain().map_or("none".into(), |b| b.model.name().to_owned());
+        let engine = self.current();
         let row = |name: &str, value: String| vec![name.to_owned(), value];
-        let rows = vec![
+        let mut rows = vec![
             row("version", env!("CARGO_PKG_VERSION").into()),
-            row("model", model),
-            row("tools", self.registry().specs().len().to_string()),
+            row("tools", engine.registry().specs().len().to_string()),
             row("running", self.0.sessions.running().to_string()),
             row("cards waiting", self.store().approvals_pending().await?.len().to_string()),
             row("frozen", frozen),
         ];
+        rows.splice(1..1, engine.model_status().into_iter().map(|(name, value)| row(&name, value)));
+        rows.extend(self.reload_status().into_iter().map(|(name, value)| row(name, value)));
         let columns = ["", "now"].map(String::from).to_vec();
         sink.block(Block::Table { title: Some("OpsBot".into()), columns, rows }).await;
         Ok(TurnStatus::Answered)

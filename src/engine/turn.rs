@@ -1,19 +1,15 @@
 //! Driving one turn: the inbox row first, then the model's loop or a command, then everything it added in one commit.
 
-use std::{
-    borrow::Cow,
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
+use std::{borrow::Cow, collections::VecDeque};
 
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Brain, Engine, Scope, Sink,
+    ask::Asking,
     gate::{Caller, Gated},
     nearest, present,
     session::Registered,
@@ -21,15 +17,15 @@ use super::{
 use crate::{
     agent::{
         CallResult, Effect, Event, Limits, PlannedCall, Remembered, RowKind, Turn, history,
-        port::{Message, ModelCall, ModelError, ModelRequest, Reply},
-        prompt, step,
+        port::{Message, ModelCall},
+        prompt,
     },
     domain::{
         Actor, AuditEntry, AuditKind, Block, ConversationKey, Inbound, Level, Outbound, ToolCall, TurnStatus,
         Untrusted,
     },
     policy,
-    runtime::{Stopwatch, clock},
+    runtime::clock,
     store::{HistoryRow, NewHistory, StoreError, TurnEnd},
 };
 
@@ -51,7 +47,7 @@ struct Scene<'a> {
     actor: &'a Actor,
     sink: &'a Sink,
     cancel: &'a CancellationToken,
-    watch: &'a Stopwatch,
+    asking: &'a Asking,
     sent_at: Option<Timestamp>,
 }
 
@@ -65,22 +61,26 @@ impl Engine {
         sink: &Sink,
         running: &Registered,
     ) -> TurnStatus {
-        let watch = Stopwatch::start();
+        let asking = Asking::begin();
         let cancel = &running.cancel;
         let mut ledger = match self.open(conversation, message.map(|(_, m)| m)).await {
             Ok(ledger) => ledger,
             Err(error) => return self.store_broke(&error, sink).await,
         };
         let sent_at = message.and_then(|(_, m)| m.sent_at);
-        let scene = Scene { conversation, actor, sink, cancel, watch: &watch, sent_at };
+        let scene = Scene { conversation, actor, sink, cancel, asking: &asking, sent_at };
+        let brain = match self.brain_of(conversation).await {
+            Ok(brain) => brain,
+            Err(error) => return self.store_broke(&error, sink).await,
+        };
         let work = async {
             match (command, message) {
                 (Some(call), _) => self.run_command(&call, &mut ledger, &scene).await,
-                (None, Some((_, inbound))) => match self.brain() {
+                (None, Some((_, inbound))) => match &brain {
                     Some(brain) => self.converse(brain, &mut ledger, &scene).await,
                     None => self.suggest(&inbound.text, "No model is set up", &ledger.kept, sink).await,
                 },
-                (None, None) => match self.brain() {
+                (None, None) => match &brain {
                     Some(brain) => self.converse(brain, &mut ledger, &scene).await,
                     None => TurnStatus::Answered,
                 },
@@ -219,7 +219,9 @@ impl Engine {
         ledger.turn = Some(turn);
         while let Some(effect) = effects.pop_front() {
             let event = match effect {
-                Effect::Ask(request) => self.ask(brain, &request, scene).await,
+                Effect::Ask(request) => {
+                    self.ask(brain, &request, (scene.conversation, scene.sink, scene.asking)).await
+                }
                 Effect::Run(calls) => Event::Results(self.run_all(calls, ledger, scene).await),
                 Effect::Offer(offers) => {
                     if let Err(error) = self
@@ -251,24 +253,6 @@ impl Engine {
             }
         }
         TurnStatus::Failed
-    }
-
-    async fn ask(&self, brain: &Brain, request: &ModelRequest, scene: &Scene<'_>) -> Event {
-        let left = self.0.parts.bounds.turn.saturating_sub(scene.watch.elapsed());
-        scene.sink.try_send(Outbound::Progress { text: format!("asking {} …", brain.model.name()) });
-        let watch = Stopwatch::start();
-        let answer = tokio::time::timeout(left, stream(brain, request, scene.sink)).await;
-        let answer = answer.unwrap_or(Err(ModelError::Silent(self.0.parts.bounds.turn)));
-        let counters = &self.0.parts.counters;
-        let result = if answer.is_ok() { "ok" } else { "failed" };
-        counters.observe("opsbot_model_seconds", &[("result", result)], watch.seconds());
-        match answer {
-            Ok(reply) => Event::Reply(reply),
-            Err(error) => {
-                tracing::warn!(%error, mode = ?request.mode, "the model did not answer");
-                Event::ModelFailed(error)
-            }
-        }
     }
 
     async fn run_all(
@@ -373,7 +357,7 @@ impl Engine {
 
     /// A turn in which the model reads the outcome of a write and goes on from there; silent without a model.
     pub(super) async fn follow_up(&self, conversation: &ConversationKey, actor: &Actor, sink: &Sink) {
-        if self.brain().is_none() || self.0.tasks.is_closed() {
+        if self.current().brain().is_none() || self.0.tasks.is_closed() {
             return;
         }
         let Some(mut place) = self.0.sessions.enter(conversation, self.0.parts.bounds.queue) else { return };
@@ -384,7 +368,8 @@ impl Engine {
             () = running.cancel.cancelled() => return,
             guard = place.wait() => guard,
         };
-        self.take_turn(None, None, (conversation, actor), sink, &running).await;
+        let actor = Actor { role: actor.role.min(self.people().role_now(actor)), ..actor.clone() };
+        self.current().take_turn(None, None, (conversation, &actor), sink, &running).await;
         drop(guard);
     }
 
@@ -405,41 +390,6 @@ impl Engine {
         tracing::error!(%error, "the store failed");
         sink.notice(Level::Error, format!("The store failed: {error}")).await;
         TurnStatus::Failed
-    }
-}
-
-/// Asks the model and passes its text on as it comes; a slow reader slows the stream, and no piece is lost.
-async fn stream(brain: &Brain, request: &ModelRequest, sink: &Sink) -> Result<Reply, ModelError> {
-    let (pending, fresh) = (Mutex::new(String::new()), Notify::new());
-    let heard = Mutex::new(String::new());
-    let mut on_text = |text: &str| {
-        pending.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
-        heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
-        fresh.notify_one();
-    };
-    let flush = || async {
-        let text = std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
-        if !text.is_empty() {
-            sink.send(Outbound::Delta { text }).await;
-        }
-    };
-    let heard = || heard.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut chat = std::pin::pin!(brain.model.chat(request, &mut on_text));
-    loop {
-        tokio::select! {
-            answer = &mut chat => {
-                flush().await;
-                return answer;
-            }
-            () = fresh.notified() => {
-                flush().await;
-                if step::repeats(&heard()) {
-                    tracing::warn!("the model went round in circles and was stopped");
-                    let text = heard().clone();
-                    return Ok(Reply { text, cut: true, ..Reply::default() });
-                }
-            }
-        }
     }
 }
 

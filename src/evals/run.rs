@@ -20,6 +20,7 @@ use crate::{
     app::{self, Failure},
     domain::{Actor, ChannelKind, ConversationKey, Inbound, Origin, Role, ToolSpec},
     engine::{Bounds, Brain, Engine, KnownPeople, Parts, Sink},
+    playbook::Playbooks,
     policy::Redactor,
     runtime::{Counters, Stopwatch, clock},
     spill::SpillStore,
@@ -30,6 +31,9 @@ use crate::{
 const KEPT: Duration = Duration::from_secs(3600);
 /// Small models on busy machines take their time; a turn that is cut off says nothing about its words.
 const TURN: Duration = Duration::from_secs(600);
+
+/// The shipped playbook.
+const RECOVER_WEB: &str = include_str!("../../playbooks/recover-web.toml");
 
 /// Why a case could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +58,7 @@ pub struct Bench {
     site: Site,
     brain: Option<Brain>,
     spill: Arc<SpillStore>,
+    playbooks: Arc<Playbooks>,
     specs: Vec<ToolSpec>,
 }
 
@@ -68,7 +73,9 @@ impl Bench {
         let spill = Arc::new(spill);
         let backends = app::backends_over(&site.config, site.source().clone(), Some(spill.clone()))?;
         let specs = backends.registry.specs().to_vec();
-        Ok(Self { site, brain, spill, specs })
+        let mut playbooks = Playbooks::default();
+        playbooks.add("recover-web.toml", RECOVER_WEB, &specs);
+        Ok(Self { site, brain, spill, playbooks: Arc::new(playbooks), specs })
     }
 
     /// The tools of this build.
@@ -120,6 +127,7 @@ impl Bench {
             directory: app::directory(self.site.source().clone()),
             people: Arc::new(KnownPeople::new(vec![])),
             redactor: Arc::new(Redactor::new([])),
+            playbooks: self.playbooks.clone(),
             spill: self.spill.clone(),
             counters: Counters::new(clock::now()),
             bounds: Bounds {

@@ -182,6 +182,6 @@ impl Stand {
                 members.filter(|r| service.as_ref().is_none_or(|s| r.service == *s)).collect();
             (target.customer, target.service, target.labels) = (Some(customer.id), service, customer.labels);
         }
-        Ok(ResolvedCall { call, target, plan: vec![] })
+        Ok(ResolvedCall { call, target, plan: vec![], steps: vec![] })
     }
 }

@@ -77,6 +77,17 @@ pub struct Settings {
     pub max_tokens: u32,
 }
 
+/// One host of several.
+#[derive(Clone, Debug)]
+pub struct HostSettings {
+    /// Its name on screen.
+    pub name: String,
+    /// How it and the model are asked.
+    pub settings: Settings,
+    /// How many questions it is asked at once; the others wait.
+    pub parallel: usize,
+}
+
 impl Settings {
     /// The defaults for a model `name` at `url`: 8192 tokens of context, kept for ever, 60 s to the first byte, 30 s
     /// between two, 10 min to load, 1024 tokens an answer.

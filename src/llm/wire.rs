@@ -103,6 +103,7 @@ impl Wire {
                 lines: LineReader::default(),
                 idle,
                 size: 0,
+                most: MAX_ANSWER,
                 ended: head.is_none(),
                 any: false,
             };
@@ -117,7 +118,21 @@ impl Wire {
 
     /// Gets a JSON document within `within`.
     pub(super) async fn get(&self, path: &str, within: Duration) -> Result<Value, Failure> {
-        let request = self.authorised(self.client.get(self.url(path)?));
+        self.document(self.client.get(self.url(path)?), within).await
+    }
+
+    /// Posts `body` and reads a JSON document within `within`.
+    pub(super) async fn post_for(
+        &self,
+        path: &str,
+        body: &Value,
+        within: Duration,
+    ) -> Result<Value, Failure> {
+        self.document(self.client.post(self.url(path)?).json(body), within).await
+    }
+
+    async fn document(&self, request: RequestBuilder, within: Duration) -> Result<Value, Failure> {
+        let request = self.authorised(request);
         let read = async {
             let response = self.success(request).await?;
             let body = self.bounded(response, MAX_ANSWER).await?;
@@ -181,6 +196,7 @@ pub(super) struct Stream {
     lines: LineReader,
     idle: Duration,
     size: usize,
+    most: usize,
     ended: bool,
     any: bool,
 }
@@ -209,6 +225,11 @@ impl Stream {
         }
     }
 
+    /// The same without a bound on its whole length, for a reader that keeps none of it.
+    pub(super) fn endless(self) -> Self {
+        Self { most: usize::MAX, ..self }
+    }
+
     /// Whether the body calls itself a web page.
     pub(super) fn is_html(&self) -> bool {
         is_html(&self.response)
@@ -216,9 +237,9 @@ impl Stream {
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), ModelError> {
         self.any |= !bytes.is_empty();
-        self.size += bytes.len();
-        if self.size > MAX_ANSWER {
-            return Err(ModelError::Broken(format!("it is longer than {} MiB", MAX_ANSWER >> 20)));
+        self.size = self.size.saturating_add(bytes.len());
+        if self.size > self.most {
+            return Err(ModelError::Broken(format!("it is longer than {} MiB", self.most >> 20)));
         }
         self.lines
             .push(bytes)

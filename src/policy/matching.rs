@@ -41,7 +41,7 @@ pub(super) enum Match {
 
 impl<'a> Facts<'a> {
     pub(super) fn of_call(call: &'a ResolvedCall, actor: &'a Actor, now: Timestamp) -> Self {
-        let ResolvedCall { call, target, plan } = call;
+        let ResolvedCall { call, target, plan, steps: _ } = call;
         let mut touched: Vec<_> = target.containers.iter().collect();
         for container in plan.iter().filter_map(|step| step.container.as_ref()) {
             if !touched.contains(&container) {

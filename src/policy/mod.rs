@@ -17,6 +17,7 @@ pub mod redact;
 mod redact_tests;
 pub mod redeem;
 pub mod rule;
+pub mod steps;
 pub mod taint;
 #[cfg(test)]
 mod testing;
@@ -33,6 +34,7 @@ pub use permit::Permit;
 pub use redact::Redactor;
 pub use redeem::{Redeem, redeem};
 pub use rule::{Conditions, RawRule, Rule};
+pub use steps::{judge_whole, permit_step};
 pub use taint::{Known, Naming, Spoken, named};
 pub use window::Window;
 pub use words::own_words;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{
     Approval, Permit, Policy, Question,
     approval::{may_approve, second_of_two, written_out},
-    judge,
+    steps::judge_whole,
 };
 use crate::domain::{Actor, CardState, ContainerRef, PersonName, ResolvedCall, Risk, ToolSpec};
 
@@ -62,7 +62,7 @@ pub fn redeem(approval: &Approval, again: Redeem<'_>) -> Result<Vec<Permit>, Str
             frozen: again.frozen,
             now: again.now,
         };
-        let verdict = judge(again.policy, &question);
+        let verdict = judge_whole(again.policy, again.specs, &question);
         if verdict.risk > approval.risk || verdict.risk == Risk::Blocked {
             return Err(format!(
                 "{} became {} since the card was shown ({}: {}); ask again",

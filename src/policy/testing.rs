@@ -84,7 +84,7 @@ pub(super) fn call(text: &str) -> ResolvedCall {
         containers,
         ..Target::default()
     };
-    ResolvedCall { call, target, plan }
+    ResolvedCall { call, target, plan, steps: vec![] }
 }
 
 fn container(customer: &str, service: &str) -> ContainerRef {

@@ -67,6 +67,27 @@ impl Signals {
     }
 }
 
+/// Takes SIGHUP over, which asks for the configuration to be read again.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes the signal over; it would end the process otherwise.
+    ///
+    /// # Errors
+    /// When the operating system refuses the handler.
+    pub fn install() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one; several that come at once count as one.
+    pub async fn recv(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
 /// Whether writing failed because the reader has gone (`opsbot audit tail | head -1`): end quietly, that is no error.
 ///
 /// Rust's start-up code ignores SIGPIPE, so a lost reader shows as this error and never kills the process.
@@ -97,6 +118,15 @@ mod tests {
         nix::sys::signal::kill(Pid::this(), Sig::SIGINT).unwrap();
         let second = timeout(Duration::from_secs(10), running).await.unwrap().unwrap();
         assert_eq!((second, second.exit_code(), second.name()), (Stop::Interrupt, 130, "SIGINT"));
+    }
+
+    #[tokio::test]
+    async fn hangups_are_heard_and_end_nothing() {
+        let mut hangups = Hangups::install().unwrap();
+        for _ in 0..3 {
+            raise(Sig::SIGHUP).unwrap();
+            timeout(Duration::from_secs(10), hangups.recv()).await.unwrap();
+        }
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! The tool `list_active_alerts`: what Prometheus says is wrong, worst first.
 
-use std::{cmp::Reverse, fmt, fmt::Write, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, fmt, fmt::Write, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
-use super::evidence::AlertSample;
+use super::{evidence::AlertSample, playbooks};
 use crate::{
     agent::port::{RunContext, Tool},
     domain::{
         Args, Block, CustomerId, Outcome, ResolvedCall, Risk, ServiceName, Target, ToolCall, ToolError,
         ToolOutput, ToolSpec, Untrusted,
     },
+    playbook::Playbooks,
     policy::Permit,
     prometheus::{AlertRecord, Prometheus},
 };
@@ -19,6 +20,7 @@ use crate::{
 /// The alert that always fires, to show that alerting works.
 const WATCHDOG: &str = "Watchdog";
 const MAX_SHOWN: usize = 50;
+const MAX_SUGGESTED: usize = 3;
 const MAX_LABEL: usize = 80;
 const MAX_SUMMARY: usize = 240;
 
@@ -43,6 +45,7 @@ pub struct ListActiveAlerts {
     spec: ToolSpec,
     prometheus: Option<Prometheus>,
     labels: LabelNames,
+    playbooks: Arc<Playbooks>,
 }
 
 impl fmt::Debug for ListActiveAlerts {
@@ -53,8 +56,13 @@ impl fmt::Debug for ListActiveAlerts {
 
 impl ListActiveAlerts {
     /// The tool; without a Prometheus it says what to configure.
-    pub fn new(prometheus: Option<Prometheus>, labels: LabelNames) -> Self {
-        let spec = ToolSpec {
+    pub fn new(prometheus: Option<Prometheus>, labels: LabelNames, playbooks: Arc<Playbooks>) -> Self {
+        Self { spec: Self::known(), prometheus, labels, playbooks }
+    }
+
+    /// What is known of it before there are playbooks.
+    pub fn known() -> ToolSpec {
+        ToolSpec {
             name: "list_active_alerts",
             summary: "All firing and pending alerts, worst first.",
             params: Vec::new(),
@@ -63,8 +71,7 @@ impl ListActiveAlerts {
             phrases: &[],
             untrusted: true,
             timeout: Duration::from_secs(15),
-        };
-        Self { spec, prometheus, labels }
+        }
     }
 
     /// Reads and shows the alerts; changes nothing.
@@ -77,7 +84,15 @@ impl ListActiveAlerts {
             detail: "none is configured".into(),
             cure: "Set [prometheus] url",
         })?;
-        Ok(render(&collect(prometheus, &self.labels, None).await?, now))
+        let records = prometheus.alerts().await?;
+        let labels = records.iter().filter(|r| r.state == "firing").map(plain_labels).collect::<Vec<_>>();
+        let mut output = render(&select(records, &self.labels, None), now);
+        let runs = playbooks::suggestions(&self.playbooks, &labels, &self.labels.customer);
+        if !runs.is_empty() {
+            let buttons = runs.into_iter().take(MAX_SUGGESTED).map(|run| (run.clone(), run)).collect();
+            output.blocks.push(Block::Buttons { title: "Playbooks for these alerts:".into(), buttons });
+        }
+        Ok(output)
     }
 }
 
@@ -89,7 +104,7 @@ impl Tool for ListActiveAlerts {
 
     async fn resolve(&self, _call: &ToolCall) -> Result<ResolvedCall, ToolError> {
         let call = ToolCall { tool: self.spec.name.into(), args: Args::default() };
-        Ok(ResolvedCall { call, target: Target::default(), plan: Vec::new() })
+        Ok(ResolvedCall { call, target: Target::default(), plan: vec![], steps: vec![] })
     }
 
     async fn call(&self, _permit: Permit, cx: &RunContext) -> Result<ToolOutput, ToolError> {
@@ -107,6 +122,10 @@ pub async fn collect(
     customer: Option<&CustomerId>,
 ) -> Result<Vec<AlertSample>, ToolError> {
     Ok(select(prometheus.alerts().await?, labels, customer))
+}
+
+fn plain_labels(record: &AlertRecord) -> BTreeMap<String, String> {
+    record.labels.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned())).collect()
 }
 
 fn select(records: Vec<AlertRecord>, labels: &LabelNames, customer: Option<&CustomerId>) -> Vec<AlertSample> {

@@ -47,7 +47,7 @@ impl Tool for ListCustomers {
 
     async fn resolve(&self, _call: &ToolCall) -> Result<ResolvedCall, ToolError> {
         let call = ToolCall { tool: self.spec.name.into(), args: Args::default() };
-        Ok(ResolvedCall { call, target: Target::default(), plan: vec![] })
+        Ok(ResolvedCall { call, target: Target::default(), plan: vec![], steps: vec![] })
     }
 
     async fn call(&self, _permit: Permit, _cx: &RunContext) -> Result<ToolOutput, ToolError> {

@@ -165,7 +165,7 @@ impl Tool for GetMetrics {
         let target =
             Target { customer: Some(customer.id), service: None, containers, labels: customer.labels };
         let call = ToolCall { tool: self.spec.name.into(), args: Args(args) };
-        Ok(ResolvedCall { call, target, plan: Vec::new() })
+        Ok(ResolvedCall { call, target, plan: vec![], steps: vec![] })
     }
 
     async fn call(&self, permit: Permit, cx: &RunContext) -> Result<ToolOutput, ToolError> {

@@ -9,6 +9,7 @@ pub mod health;
 pub mod logs;
 pub mod metrics;
 mod place;
+pub mod playbooks;
 pub mod rank;
 pub mod restart;
 pub mod score;

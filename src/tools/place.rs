@@ -96,6 +96,7 @@ impl Place {
                 labels: self.customer.labels,
             },
             plan: vec![],
+            steps: vec![],
         }
     }
 }

@@ -80,7 +80,7 @@ impl Tool for SearchOutput {
     }
 
     async fn resolve(&self, call: &ToolCall) -> Result<ResolvedCall, ToolError> {
-        Ok(ResolvedCall { call: call.clone(), target: Target::default(), plan: vec![] })
+        Ok(ResolvedCall { call: call.clone(), target: Target::default(), plan: vec![], steps: vec![] })
     }
 
     async fn call(&self, permit: Permit, _cx: &RunContext) -> Result<ToolOutput, ToolError> {

@@ -19,6 +19,7 @@ mod evals;
 mod fake;
 mod http;
 mod llm;
+mod playbooks;
 mod prometheus;
 mod scenarios;
 mod systemd;

@@ -381,7 +381,7 @@ async fn a_call_is_resolved_to_its_canonical_form() {
         let error = call(args).await.unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
     }
-    let alerts = ListActiveAlerts::new(None, LabelNames::default());
+    let alerts = ListActiveAlerts::new(None, LabelNames::default(), Arc::default());
     let call = ToolCall { tool: "list_active_alerts".into(), args: Args::default() };
     assert_eq!(alerts.resolve(&call).await.unwrap().call, call);
     let error = alerts.report(now()).await.unwrap_err().to_string();
@@ -469,7 +469,7 @@ async fn real_alerts_are_listed_without_the_watchdog() {
     assert!(raw.iter().any(|alert| alert.labels["alertname"].as_str() == "Watchdog"), "{raw:?}");
     let listed = alerts::collect(&prom, &LabelNames::default(), None).await.unwrap();
     assert!(listed.iter().all(|alert| alert.name != "Watchdog"));
-    let tool = ListActiveAlerts::new(Some(prom), LabelNames::default());
+    let tool = ListActiveAlerts::new(Some(prom), LabelNames::default(), Arc::default());
     let out = tool.report(now()).await.unwrap();
     assert!(out.summary.ends_with("pending.") || out.summary.ends_with("alerts."), "{}", out.summary);
     eprintln!("{}", out.text);

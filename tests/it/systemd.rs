@@ -158,6 +158,8 @@ const CONFIG: &[(&str, u32)] = &[
     ("etc/opsbot/config.toml", 0o640),
     ("etc/opsbot/credentials", 0o700),
     ("etc/opsbot/docker-helper.toml", 0o644),
+    ("etc/opsbot/playbooks", 0o755),
+    ("etc/opsbot/playbooks/recover-web.toml", 0o644),
 ];
 const PROGRAMS: &[(&str, u32)] = &[
     ("usr/lib/sysusers.d/opsbot.conf", 0o644),

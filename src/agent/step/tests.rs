@@ -66,7 +66,7 @@ fn approval() -> CallResult {
         considered: vec![],
     };
     CallResult::NeedsApproval(Box::new((
-        ResolvedCall { call, target: Target::default(), plan: vec![] },
+        ResolvedCall { call, target: Target::default(), plan: vec![], steps: vec![] },
         verdict,
     )))
 }

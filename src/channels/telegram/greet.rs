@@ -44,7 +44,7 @@ pub(super) fn menu_of_commands(core: &Core, place: Place, role: Role) {
     if !core.commands_are_due(place.chat, role) {
         return;
     }
-    let list: Vec<_> = menu::commands(core.engine.registry().specs(), role)
+    let list: Vec<_> = menu::commands(core.engine.current().registry().specs(), role)
         .into_iter()
         .map(|(command, description)| BotCommand { command, description })
         .collect();

@@ -192,7 +192,8 @@ async fn page(core: &Core, role: Role, choose: impl FnOnce(&Menu<'_>) -> Option<
     let long = Mutex::default();
     let page = {
         let data = |text: &str| fitting(text, &mut long.lock().unwrap_or_else(PoisonError::into_inner));
-        let specs = core.engine.registry().specs();
+        let engine = core.engine.current();
+        let specs = engine.registry().specs();
         choose(&Menu { directory: &directory, specs, role, data: &data })
     };
     keep(core, long).await;

@@ -49,7 +49,8 @@ pub(super) fn begin(
         core.courier.action(place);
     }
     let live = Live::new(place, row, reply_to, live);
-    if let Some(page) = menu::page_for(&inbound.text, inbound.actor.role, core.engine.registry().specs())
+    if let Some(page) =
+        menu::page_for(&inbound.text, inbound.actor.role, core.engine.current().registry().specs())
         && inbound.attached.is_none()
     {
         let core = core.clone();

@@ -7,6 +7,7 @@ mod fallback;
 pub mod faults;
 mod hostile;
 mod pairing;
+mod playbooks;
 mod redaction;
 pub mod site;
 mod steering;

@@ -10,7 +10,7 @@ use opsbot::{
         ResolvedCall, Risk, ServiceName, Severity, Target, ToolCall, ToolError, ToolOutput, ToolSpec,
         Untrusted,
     },
-    engine::{Directory, Registry},
+    engine::{Directory, Registry, playbook},
     policy::Permit,
     tools,
 };
@@ -145,7 +145,9 @@ impl Site {
             tool(Kind::Restart, spec("restart_container", vec![customer(), service()], Risk::Confirm, true)),
         ];
         all.extend_from_slice(more);
-        Registry::new(all, tools::blocked_specs())
+        let mut bodiless = tools::blocked_specs();
+        bodiless.push(playbook::spec());
+        Registry::new(all, bodiless)
     }
 }
 
@@ -229,7 +231,7 @@ impl Tool for SiteTool {
             Kind::Restart => target.containers.iter().map(step).collect(),
             Kind::CheckUp | Kind::Customers | Kind::Health | Kind::Logs => vec![],
         };
-        Ok(ResolvedCall { call: call.clone(), target, plan })
+        Ok(ResolvedCall { call: call.clone(), target, plan, steps: vec![] })
     }
 
     async fn call(&self, permit: Permit, cx: &RunContext) -> Result<ToolOutput, ToolError> {

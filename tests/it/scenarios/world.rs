@@ -13,6 +13,7 @@ use opsbot::{
     },
     engine::{Bounds, Brain, Directory, Engine, KnownPeople, Parts, Sink, people::Configured},
     llm::{self, Dialect},
+    playbook::Playbooks,
     policy::{Policy, Redactor, approval::Verb},
     runtime::Counters,
     spill::SpillStore,
@@ -45,6 +46,8 @@ pub struct Setup {
     pub on_disk: bool,
     /// The real tools over this configuration, in place of the site's.
     pub real: Option<String>,
+    /// Playbooks, each a file's text.
+    pub playbooks: Vec<&'static str>,
     /// Tools besides the site's.
     pub more: Vec<Arc<dyn Tool>>,
     /// The names, in place of the site's.
@@ -73,6 +76,7 @@ impl Default for Setup {
             people: vec![],
             on_disk: false,
             real: None,
+            playbooks: vec![],
             more: vec![],
             directory: None,
         }
@@ -231,6 +235,11 @@ fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path
     };
     let config = config::parse(Path::new("config.toml"), &setup.rules, &home()).unwrap();
     let (policy, _): (Policy, _) = app::policy(&config, Path::new("config.toml"), registry.specs()).unwrap();
+    let mut playbooks = Playbooks::default();
+    for text in &setup.playbooks {
+        playbooks.add("test.toml", text, registry.specs());
+    }
+    assert!(playbooks.problems().is_empty(), "{:?}", playbooks.problems());
     let names = setup.directory.clone().unwrap_or_else(Site::directory);
     Engine::new(Parts {
         policy,
@@ -243,6 +252,7 @@ fn engine(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path
         }),
         people: Arc::new(KnownPeople::new(setup.people.clone())),
         redactor: Arc::new(Redactor::new(setup.secrets.clone())),
+        playbooks: Arc::new(playbooks),
         spill,
         counters: Counters::new(Timestamp::now()),
         bounds: setup.bounds,

@@ -246,8 +246,10 @@ impl Lane {
                     continue;
                 }
                 self.tally.orphans += 1;
-                assert!(shows(&card.text, "pending"), "{}", card.text);
-                if state != "pending" {
+                // One that was shown again while its write ran has no button, and a marked copy tells how it ended.
+                let runs = shows(&card.text, "executing") && !marked.is_empty();
+                assert!(shows(&card.text, "pending") || runs, "{}", card.text);
+                if state != "pending" && !runs {
                     self.telegram().press_data(ANNA, ANNA, card.id, &format!("a:{id}"));
                     let healed = |m: &Shown| m.id == card.id && shows(&m.text, state);
                     self.telegram().wait_message(ANNA, healed, PATIENCE).await;
@@ -315,7 +317,9 @@ impl Lane {
         State::of(&self.house).await.complete(said, edits).await;
         let mut plain: BTreeMap<(i64, Option<i32>, String), Vec<i32>> = BTreeMap::new();
         let works = |m: &Shown| m.keyboard.iter().flatten().any(|b| b.label == STOP);
-        for message in self.bots(|m| m.at >= since && !m.text.contains(STUB) && !works(m)) {
+        // Cards are counted by their approvals.
+        let counts = |m: &Shown| m.at >= since && !m.text.contains(STUB) && !m.text.contains("\nApproval: ");
+        for message in self.bots(|m| counts(m) && !works(m)) {
             if is_marked(&message) {
                 self.tally.marked += 1;
             } else {
@@ -370,6 +374,7 @@ fn shows(text: &str, state: &str) -> bool {
     let heading = text.lines().find(|l| !l.starts_with(REPEAT)).unwrap_or_default();
     let mark = match state {
         "pending" => "⏳",
+        "executing" => "▶",
         "done" => "✅",
         "unknown" => "❓",
         "denied" => "🚫",

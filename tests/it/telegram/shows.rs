@@ -51,7 +51,7 @@ impl Tool for Shows {
     }
 
     async fn resolve(&self, call: &ToolCall) -> Result<ResolvedCall, ToolError> {
-        Ok(ResolvedCall { call: call.clone(), target: Target::default(), plan: vec![] })
+        Ok(ResolvedCall { call: call.clone(), target: Target::default(), plan: vec![], steps: vec![] })
     }
 
     async fn call(&self, _: Permit, _: &RunContext) -> Result<ToolOutput, ToolError> {

@@ -65,8 +65,9 @@ pub struct People {
 
 /// What the model says: the question's word, at once or slowly.
 pub fn answer(request: &Value, n: usize) -> Say {
-    let asked =
-        request["messages"].as_array().and_then(|m| m.last()?["content"].as_str()).unwrap_or_default();
+    // A follow-up on an outcome comes after whatever was said last, the model's own answer to a question too.
+    let last = request["messages"].as_array().and_then(|m| m.last()).filter(|m| m["role"] == "user");
+    let asked = last.and_then(|m| m["content"].as_str()).unwrap_or_default();
     let word = asked.split_whitespace().map(|w| w.trim_end_matches('?')).find(|w| w.starts_with("q-"));
     match word {
         Some(word) if word.ends_with("-slow") => {
