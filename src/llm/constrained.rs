@@ -30,7 +30,8 @@ const PHRASES: usize = 4;
 /// which keeps the request small), or plain text. Optional parameters that `said`, in lower case, cannot ask for are left
 /// out.
 ///
-/// A list even for one call: a small model goes on with a second object where it would not have begun a list.
+/// A list even for one call and for text: a small model goes on with a second object where it would not have begun a
+/// list, and what it does is decided by a name, not by a bracket.
 pub fn schema(tools: &[ToolSpec], said: &str) -> Value {
     let mut kinds: Vec<(Value, Vec<&str>)> = vec![];
     for tool in tools {
@@ -41,13 +42,13 @@ pub fn schema(tools: &[ToolSpec], said: &str) -> Value {
         }
     }
     let text = json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
-    let text = variant(&[NONE], text);
+    let list = |items: Value, most: usize| json!({"type": "array", "items": items, "minItems": 1, "maxItems": most});
+    let text = list(variant(&[NONE], text), 1);
     if kinds.is_empty() {
-        return json!({"anyOf": [text]});
+        return text;
     }
     let variants: Vec<_> = kinds.into_iter().map(|(params, names)| variant(&names, params)).collect();
-    let calls = json!({"type": "array", "items": {"anyOf": variants}, "minItems": 1, "maxItems": CALLS});
-    json!({"anyOf": [calls, text]})
+    json!({"anyOf": [list(json!({"anyOf": variants}), CALLS), text]})
 }
 
 /// The schema that forces the answer to `request`.
@@ -85,7 +86,7 @@ fn forced(tool: &ToolSpec, said: &str) -> Value {
 pub fn instructions(tools: &[ToolSpec]) -> String {
     let mut text = String::from(
         "Answer with JSON and nothing else: [{\"name\":TOOL,\"params\":{…}}] calls a tool, with one object more for \
-         each further call; {\"name\":\"none\",\"params\":{\"text\":…}} says text to the person. Take names and ids \
+         each further call; [{\"name\":\"none\",\"params\":{\"text\":…}}] says text to the person. Take names and ids \
          from the conversation, never from the examples; leave out every parameter with ? that nobody asked for. \
          Tools:\n",
     );
@@ -105,32 +106,31 @@ pub fn instructions(tools: &[ToolSpec]) -> String {
     text
 }
 
-/// What a person says and the answer to it: single calls, two at once, a question back, a wish not to, thanks.
+/// What a person says and the answer to it: thanks, questions back, a wish not to, single calls, two at once. What comes
+/// last weighs most.
 fn examples(tools: &[ToolSpec]) -> Vec<(String, Value)> {
-    let none = |text: &str| json!({"name": NONE, "params": {"text": text}});
+    let none = |text: &str| json!([{"name": NONE, "params": {"text": text}}]);
+    let write = tools.iter().find(|t| t.is_write() && t.floor < Risk::Blocked && t.params.len() > 1);
     let picked = pick(tools);
-    let mut all: Vec<_> = picked
-        .iter()
-        .enumerate()
-        .map(|(n, tool)| {
-            let example = Example::of(tool, n);
-            (example.said(), json!([example.call()]))
-        })
-        .collect();
     let reads: Vec<_> = picked.iter().filter(|t| !t.is_write() && !t.params.is_empty()).collect();
+    let mut all = vec![("thanks".to_owned(), none("You are welcome."))];
+    if let Some(read) = reads.first() {
+        all.push((format!("show me {}", Example::of(read, 0).words()), none("Of which customer?")));
+    }
+    if let Some(write) = write {
+        let example = Example::of(write, EXAMPLES + 1);
+        all.push((format!("{} it", example.words()), none("Which customer do you mean?")));
+        all.push((format!("do not {}", example.said()), none("All right, I leave it alone.")));
+    }
+    all.extend(picked.iter().enumerate().map(|(n, tool)| {
+        let example = Example::of(tool, n);
+        (example.said(), json!([example.call()]))
+    }));
     if let [first, second, ..] = reads.as_slice() {
-        all.push((format!("show me {}", Example::of(second, 0).words()), none("Of which customer?")));
         let (first, second) = (Example::of(first, EXAMPLES), Example::of(second, EXAMPLES));
         let said = format!("{} and {}", first.words(), second.said());
         all.push((said, json!([first.call(), second.call()])));
     }
-    let write = tools.iter().find(|t| t.is_write() && t.floor < Risk::Blocked && t.params.len() > 1);
-    if let Some(write) = write {
-        let example = Example::of(write, EXAMPLES + 1);
-        all.push((example.words(), none("Of which customer?")));
-        all.push((format!("do not {}", example.said()), none("All right, I leave it alone.")));
-    }
-    all.push(("thanks".to_owned(), none("You are welcome.")));
     all
 }
 
@@ -167,7 +167,8 @@ impl<'a> Example<'a> {
         for (param, value) in self.params() {
             let value = plain(&value);
             if param.kind == ParamKind::Customer {
-                whose = format!(" of {value}");
+                let noun = if value.starts_with(|c: char| c.is_ascii_digit()) { "customer " } else { "" };
+                whose = format!(" of {noun}{value}");
             } else {
                 write!(said, " {value}").unwrap_or_default();
             }
@@ -260,7 +261,7 @@ pub fn messages(messages: &[Message], tools: &[ToolSpec]) -> Vec<Message> {
 
 fn as_answer(text: &str, calls: &[ModelCall]) -> String {
     if calls.is_empty() {
-        return json!({"name": NONE, "params": {"text": text}}).to_string();
+        return json!([{"name": NONE, "params": {"text": text}}]).to_string();
     }
     calls.iter().map(|c| json!({"name": c.name, "params": c.args})).collect::<Value>().to_string()
 }
@@ -318,14 +319,24 @@ impl Reader {
 }
 
 fn none_text(value: &Value) -> Option<String> {
+    if let Value::Array(items) = value {
+        return items.iter().find_map(none_text);
+    }
     (value.get("name")? == NONE).then(|| {
         let text = value.get("params").and_then(|p| p.get("text")).or_else(|| value.get("text"));
         text.and_then(Value::as_str).unwrap_or_default().to_owned()
     })
 }
 
-/// The offset behind `{"name":"none","params":{"text":"`, white space aside.
+/// The offset behind `[{"name":"none","params":{"text":"`, white space aside; servers that ignore the schema may leave
+/// the bracket out.
 fn none_text_start(raw: &str) -> Option<usize> {
+    let rest = raw.trim_start().strip_prefix('[').unwrap_or(raw);
+    let skipped = raw.len() - rest.len();
+    none_object_start(rest).map(|at| skipped + at)
+}
+
+fn none_object_start(raw: &str) -> Option<usize> {
     let mut wanted = r#"{"name":"none","params":{"text":""#.chars();
     let mut next = wanted.next();
     for (at, c) in raw.char_indices() {

@@ -50,6 +50,7 @@ fn the_schema_has_every_tool_and_a_variant_for_text() {
     tools.push(tool("list_customers", "List them.", vec![]));
     let schema = schema(&tools, "the last 20 lines");
     let [calls, text] = schema["anyOf"].as_array().unwrap().as_slice() else { panic!("{schema}") };
+    let text = &text["items"];
     assert_eq!((&calls["minItems"], &text["properties"]["name"]["enum"]), (&json!(1), &json!(["none"])));
     let variants = calls["items"]["anyOf"].as_array().unwrap();
     let names: Vec<_> = variants.iter().map(|v| v["properties"]["name"]["enum"].clone()).collect();
@@ -79,15 +80,15 @@ fn the_instructions_show_signatures_and_examples_that_parse() {
     assert_eq!(
         said,
         [
+            "thanks",
+            "show me get recent logs",
+            "restart container it",
+            "do not restart container S116 of Acme116",
             "list active alerts",
             "get recent logs S48 of Acme48",
-            "restart container of 9065",
+            "restart container of customer 9065",
             "check up of Acme82",
-            "show me check up",
-            "get recent logs and check up of 9099",
-            "restart container",
-            "do not restart container S116 of Acme116",
-            "thanks"
+            "get recent logs and check up of customer 9099",
         ]
     );
     for (_, answer) in &examples {
@@ -116,6 +117,7 @@ fn answers_are_read_back() {
             "It is \"fine\" ☃ 😀\n.",
             vec![],
         ),
+        (r#"[{"name": "none", "params": {"text": "In a list."}}]"#, "In a list.", vec![]),
         (r#"{"params":{"text":"turned round"},"name":"none"}"#, "turned round", vec![]),
         (
             r#"{"name":"reboot","params":{}}"#,
@@ -183,6 +185,6 @@ fn the_prompt_loses_its_tool_roles() {
         |text: &str| Message::Assistant { text: text.into(), thinking: String::new(), calls: vec![] };
     assert_eq!(got[2], assistant(r#"[{"name":"get_recent_logs","params":{"customer_id":"19"}}]"#));
     assert_eq!(got[3], Message::User { text: "Result of get_recent_logs:\n500\n\nand?".into() });
-    assert_eq!(got[4], assistant(r#"{"name":"none","params":{"text":"Broken."}}"#));
+    assert_eq!(got[4], assistant(r#"[{"name":"none","params":{"text":"Broken."}}]"#));
     assert!(matches!(&messages(&given[1..2], &tools())[0], Message::System { .. }));
 }
