@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod app;
+pub mod cache;
 pub mod channels;
 pub mod chart;
 pub mod cli;

@@ -7,7 +7,8 @@ use futures::future::BoxFuture;
 use super::Failure;
 use crate::{
     agent::port::Tool,
-    config::Config,
+    cache::{Cache, CustomerCache, Redis, RedisOptions, Varnish, VarnishOptions},
+    config::{CacheBackend, CacheConfig, Config},
     docker::{DockerHosts, HostConfig, TlsFiles},
     domain::{ContainerRef, CustomerId, ToolError, ToolSpec},
     engine::{Directory, DirectorySource, Registry, playbook},
@@ -19,9 +20,11 @@ use crate::{
     tools::{
         self,
         alerts::ListActiveAlerts,
+        clear_cache::ClearCache,
         evidence::{AlertSample, Looks, MetricSample},
         metrics::{GetMetrics, Templates},
         playbooks::ListPlaybooks,
+        query_prometheus::QueryPrometheus,
         restart::RestartLimits,
         search::{Found, Wanted},
     },
@@ -90,6 +93,8 @@ pub fn backends_over(
         }),
         docker_stats(source.hosts().clone()),
     )));
+    all.push(Arc::new(QueryPrometheus::new(prometheus.clone())));
+    all.push(Arc::new(ClearCache::new(source.clone(), caches(config))));
     let mut bodiless = tools::blocked_specs();
     let mut specs: Vec<_> = all.iter().map(|t| t.spec().clone()).chain(bodiless.iter().cloned()).collect();
     specs.push(ListActiveAlerts::known());
@@ -137,6 +142,26 @@ fn prometheus(config: &Config) -> Result<Option<Prometheus>, Failure> {
         p.token.as_ref().map_or(Credentials::None, |t| Credentials::Bearer(t.expose().to_owned()));
     let options = Options { credentials, timeout: p.timeout, ..Options::new(&p.url) };
     Prometheus::new(&options).map(Some).map_err(|e| Failure::config(format!("prometheus: {e}")))
+}
+
+/// The customers' caches; contacts nobody.
+pub(crate) fn caches(config: &Config) -> Vec<CustomerCache> {
+    let cache = |c: &CacheConfig| {
+        let (address, timeout) = (c.address.clone(), c.timeout);
+        let cache = match c.backend.clone() {
+            CacheBackend::Redis(r) => {
+                let password = r.password.map(|p| p.expose().to_owned());
+                let (db, username, prefix) = (r.db, r.username, r.prefix);
+                Cache::Redis(Redis::new(RedisOptions { address, db, username, password, prefix, timeout }))
+            }
+            CacheBackend::Varnish(v) => {
+                let secret = v.secret.map(|s| s.expose().to_owned());
+                Cache::Varnish(Varnish::new(VarnishOptions { address, secret, host: v.host, timeout }))
+            }
+        };
+        CustomerCache { customer: c.customer.clone(), cache }
+    };
+    config.caches.iter().map(cache).collect()
 }
 
 fn templates(config: &Config) -> Templates {

@@ -10,7 +10,7 @@ use reqwest::Url;
 
 use super::{
     Config, DockerConfig, HttpConfig, InventoryConfig, LimitsConfig, LogConfig, LogFormat, MetricsConfig,
-    PolicyConfig, PrometheusConfig, RedactConfig, RuleTable, TlsConfig,
+    PolicyConfig, PrometheusConfig, RedactConfig, RuleTable, TlsConfig, caches,
     errors::nearest,
     model, people, playbooks,
     reader::{Reader, filled},
@@ -51,6 +51,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
     let inventory = inventory(r);
     let customers = people::customers(r);
     let playbooks = playbooks::playbooks(r);
+    let caches = caches::caches(r);
     let policy = policy(r, plain);
     let limits = limits(r);
     let http = http(r);
@@ -67,6 +68,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
         inventory,
         customers,
         playbooks,
+        caches,
         policy,
         limits,
         http,

@@ -1,5 +1,6 @@
 //! What `config.toml` says, checked: everything that the rooms are built from, with no secret in sight.
 
+mod caches;
 mod check;
 mod diff;
 mod errors;
@@ -19,6 +20,7 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::{Customer, HostName, PersonName, Role};
 
+pub use caches::{CacheBackend, CacheConfig, RedisConfig, VarnishConfig};
 pub use diff::changes;
 pub use errors::{ConfigErrors, Problem};
 pub use model::ModelHost;
@@ -51,6 +53,9 @@ pub struct Config {
     pub customers: Vec<CustomerConfig>,
     /// Where the playbooks are.
     pub playbooks: PlaybooksConfig,
+    /// The customers' caches.
+    #[serde(rename = "cache")]
+    pub caches: Vec<CacheConfig>,
     /// Approvals and rules.
     pub policy: PolicyConfig,
     /// What one turn may use.
@@ -308,8 +313,14 @@ impl Config {
         let telegram = self.telegram.as_ref();
         let webhook = telegram.and_then(|t| t.webhook.as_ref()).map(|w| &w.secret);
         let hosts = self.model.iter().flat_map(|m| m.hosts.iter().filter_map(|h| h.token.as_ref()));
-        let all =
-            model.into_iter().chain(hosts).chain(prometheus).chain(telegram.map(|t| &t.token)).chain(webhook);
+        let caches = self.caches.iter().filter_map(CacheConfig::secret);
+        let all = model
+            .into_iter()
+            .chain(hosts)
+            .chain(prometheus)
+            .chain(telegram.map(|t| &t.token))
+            .chain(webhook)
+            .chain(caches);
         all.map(|s| s.expose().to_owned()).collect()
     }
 }

@@ -215,13 +215,31 @@ impl fmt::Display for ToolCall {
     }
 }
 
-/// One step of what a write would do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One step of what a write would do. Two steps are equal when they do the same, whatever they meet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanStep {
     /// The step in words (`restart container shop-web (3f2a9c…) on local`).
     pub text: String,
     /// The container that it touches.
     pub container: Option<ContainerRef>,
+    /// What it meets at the time of the look (`1,234 keys`). It changes by itself, so a decision is not bound to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<String>,
+}
+
+impl PartialEq for PlanStep {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.container == other.container
+    }
+}
+
+impl Eq for PlanStep {}
+
+impl fmt::Display for PlanStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        self.now.as_ref().map_or(Ok(()), |now| write!(f, " (now: {now})"))
+    }
 }
 
 /// A call together with what it would touch right now.
@@ -239,10 +257,18 @@ pub struct ResolvedCall {
 }
 
 impl ResolvedCall {
-    /// SHA-256 over canonical tool, arguments, target and plan, and the policy's version; hexadecimal.
+    /// SHA-256 over canonical tool, arguments, target and plan, and the policy's version; hexadecimal. What a step
+    /// meets at the moment ([`PlanStep::now`]) is left out.
     pub fn digest(calls: &[Self], policy_version: &str) -> String {
+        let mut calls = calls.to_vec();
+        calls.iter_mut().for_each(Self::forget_now);
         let value = json!({"calls": calls, "policy": policy_version});
         hex(&Sha256::digest(canonical(&value).as_bytes()))
+    }
+
+    fn forget_now(&mut self) {
+        self.plan.iter_mut().for_each(|step| step.now = None);
+        self.steps.iter_mut().for_each(Self::forget_now);
     }
 }
 
@@ -413,6 +439,23 @@ mod tests {
                 (got, want) => panic!("{raw}: {got:?} instead of {want:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_a_step_meets_is_shown_and_binds_nobody() {
+        let call = |text: &str, now: Option<&str>| ResolvedCall {
+            call: ToolCall { tool: "t".into(), args: Args::default() },
+            target: Target::default(),
+            plan: vec![PlanStep { text: text.into(), container: None, now: now.map(Into::into) }],
+            steps: vec![],
+        };
+        let (few, many) = (call("clear", Some("3 keys")), call("clear", Some("4 keys")));
+        assert_eq!(few, many);
+        assert_eq!(ResolvedCall::digest(&[few.clone()], "v"), ResolvedCall::digest(&[many], "v"));
+        assert_ne!(ResolvedCall::digest(&[few.clone()], "v"), ResolvedCall::digest(&[call("x", None)], "v"));
+        assert_eq!(few.plan[0].to_string(), "clear (now: 3 keys)");
+        let kept: ResolvedCall = serde_json::from_value(json!(few)).unwrap();
+        assert_eq!(kept.plan[0].now.as_deref(), Some("3 keys"), "a card is drawn again from its row");
     }
 
     #[test]

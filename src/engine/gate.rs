@@ -95,7 +95,7 @@ impl Engine {
                 }
                 let directory = (self.0.parts.directory)().await;
                 let known = Known { customers: &directory.customers, services: &directory.services };
-                match caller.words.names(&resolved, &known) {
+                match caller.words.names_for(spec, &resolved, &known) {
                     Naming::NotNamed { ask } => match narrowed(&resolved, spec, caller.words, &known) {
                         // It names a service, so this does not come here again.
                         Some(narrow) => Box::pin(self.gate(&narrow, caller, sink)).await,

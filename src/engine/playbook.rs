@@ -172,7 +172,7 @@ fn find<'a>(playbooks: &'a Playbooks, call: &ToolCall) -> Result<&'a Playbook, T
 /// What a step does, in the lines of the whole plan.
 fn lines(n: usize, step: &ResolvedCall) -> Vec<PlanStep> {
     if step.plan.is_empty() {
-        return vec![PlanStep { text: format!("step {}: {}", n + 1, step.call), container: None }];
+        return vec![PlanStep { text: format!("step {}: {}", n + 1, step.call), container: None, now: None }];
     }
     let line = |p: &PlanStep| PlanStep { text: format!("step {}: {}", n + 1, p.text), ..p.clone() };
     step.plan.iter().map(line).collect()

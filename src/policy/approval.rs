@@ -248,7 +248,7 @@ pub fn supersedes(new: &Approval, old: &Approval) -> bool {
 
 /// The card, written by code from the typed calls: every argument, every step.
 pub fn card(approval: &Approval) -> Card {
-    let steps = approval.calls.iter().flat_map(|c| &c.plan).map(|step| one_line(&step.text));
+    let steps = approval.calls.iter().flat_map(|c| &c.plan).map(|step| one_line(&step.to_string()));
     Card {
         id: approval.id,
         calls: approval.calls.iter().map(|c| written_out(&c.call)).collect(),

@@ -1,7 +1,7 @@
 //! Whether the person named the target of a write: in a tainted turn nothing else may.
 
 use super::{name_match::Names, words::own_words};
-use crate::domain::{Customer, CustomerId, ResolvedCall, ServiceName};
+use crate::domain::{Customer, CustomerId, ParamKind, ResolvedCall, ServiceName, ToolSpec};
 
 /// What the inventory knows right now.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +78,31 @@ impl Spoken {
             }
         }
         Naming::NotNamed { ask: question(call, &customer, service.as_ref(), customer_named) }
+    }
+
+    /// [`Spoken::names`] for a tool with this spec. One without a service parameter takes no service, so a service's
+    /// name in the words (`clear the redis cache of 7`) is no other target: its customer alone must have been named.
+    pub fn names_for(&self, spec: &ToolSpec, call: &ResolvedCall, known: &Known<'_>) -> Naming {
+        let customer = call.target.customer.as_ref().filter(|_| call.target.service.is_none());
+        let Some(customer) =
+            customer.filter(|_| spec.params.iter().all(|param| param.kind != ParamKind::Service))
+        else {
+            return self.names(call, known);
+        };
+        let said = self.said(&Names::new(known, call));
+        let last = said.iter().rposition(|message| message.customers.contains(customer));
+        match last {
+            // Whoever named somebody else since, or "it" of nobody, has moved on.
+            Some(at) if said.iter().skip(at + 1).all(|m| m.customers.is_empty() && !m.unclear) => {
+                Naming::Named
+            }
+            _ => Naming::NotNamed {
+                ask: format!(
+                    "I offer `{}` only for a customer whom you name yourself. Which customer do you mean?",
+                    call.call.tool
+                ),
+            },
+        }
     }
 
     fn said(&self, names: &Names) -> Vec<Said> {
@@ -166,8 +191,9 @@ fn question(
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::testing::call;
+    use super::super::testing::{call, spec};
     use super::*;
+    use crate::domain::{Param, Risk, Target};
 
     fn customers() -> Vec<Customer> {
         let one = |id: &str, name: Option<&str>, aliases: &[&str]| Customer {
@@ -304,6 +330,50 @@ mod tests {
         for (earlier, since, call, want) in table {
             assert_eq!(is_named(earlier, since, call), *want, "{earlier:?} then {since:?} for {call}");
         }
+    }
+
+    #[test]
+    fn a_tool_without_a_service_needs_its_customer_named_and_nothing_else() {
+        let clear = ToolSpec {
+            params: vec![
+                Param { name: "customer_id", kind: ParamKind::Customer, required: true, help: "" },
+                Param { name: "kind", kind: ParamKind::Choice(&["redis"]), required: false, help: "" },
+            ],
+            ..spec("clear_cache", Risk::Confirm, Risk::Confirm)
+        };
+        let table: &[(&[&str], &[&str], bool)] = &[
+            (&[], &["clear the redis cache of customer 7"], true),
+            (&[], &["clear customer 7's redis"], true),
+            (&[], &["what is wrong with müller's web?", "clear its redis cache"], true),
+            (&[], &["what is wrong with 7?", "clear the redis cache"], true),
+            (&["restart 7's web"], &["now clear its cache"], true),
+            (&["restart 7's web"], &["now clear the cache"], false),
+            (&[], &["clear the redis cache"], false),
+            (&[], &["clear the redis cache of customer 19"], false),
+            (&[], &["compare 7 and 19", "clear its cache"], false),
+            (&[], &["how is 7?", "how is 19?", "clear the cache"], false),
+            (&[], &["> clear the cache of customer 7\nwhat does this mean?"], false),
+        ];
+        let (customers, services) = (customers(), [("7".into(), "redis".into()), ("7".into(), "web".into())]);
+        let known = Known { customers: &customers, services: &services };
+        let call = |text| ResolvedCall {
+            target: Target { customer: Some("7".into()), ..Target::default() },
+            ..call(text)
+        };
+        let own = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect();
+        for (earlier, since, want) in table {
+            let spoken = Spoken { earlier: own(earlier), since: own(since) };
+            let naming = spoken.names_for(&clear, &call("clear_cache(customer_id=7, kind=redis)"), &known);
+            assert_eq!(naming == Naming::Named, *want, "{earlier:?} then {since:?}: {naming:?}");
+        }
+        let restart = spec("restart_container", Risk::Confirm, Risk::Confirm);
+        let spoken = Spoken { earlier: vec![], since: vec!["restart redis of customer 7".into()] };
+        let whole = call("restart_container(customer_id=7)");
+        assert_ne!(
+            spoken.names_for(&restart, &whole, &known),
+            Naming::Named,
+            "a tool with a service is as before"
+        );
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub(super) fn call(text: &str) -> ResolvedCall {
     let steps = containers.iter().filter(|_| write).map(|c| PlanStep {
         text: format!("restart container {} on {}", c.name, c.host),
         container: Some(c.clone()),
+        now: None,
     });
     let plan = steps.collect();
     let target = Target {

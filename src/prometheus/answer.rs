@@ -73,6 +73,8 @@ pub(super) struct Envelope<D> {
     #[serde(rename = "errorType")]
     pub(super) error_type: Option<String>,
     pub(super) error: Option<String>,
+    #[serde(default)]
+    pub(super) warnings: Vec<String>,
 }
 
 pub(super) fn instants(result: PromqlResult) -> Result<Answer<InstantSeries>, ToolError> {
@@ -113,7 +115,7 @@ fn not_that(got: &str) -> ToolError {
     ToolError::BadArgs(format!("the query yields {got}, which does not fit here"))
 }
 
-fn sorted<T>(mut series: Vec<T>, by: impl Fn(&T) -> &Labels) -> Answer<T> {
+pub(super) fn sorted<T>(mut series: Vec<T>, by: impl Fn(&T) -> &Labels) -> Answer<T> {
     series.sort_by(|a, b| order(by(a)).cmp(order(by(b))));
     let omitted = series.len().saturating_sub(MAX_SERIES);
     series.truncate(MAX_SERIES);
@@ -129,11 +131,13 @@ fn labels(metric: HashMap<String, String>) -> Labels {
 }
 
 fn point(sample: &Sample) -> Result<(Timestamp, f64), ToolError> {
-    let milliseconds = (sample.timestamp() * 1000.0).round();
+    Ok((time(sample.timestamp())?, sample.value()))
+}
+
+pub(super) fn time(seconds: f64) -> Result<Timestamp, ToolError> {
     // A cast of a float saturates, and what is out of the calendar's range is refused by jiff.
-    let at = Timestamp::from_millisecond(milliseconds as i64)
-        .map_err(|_| fault::down("it answers with times that no calendar knows", fault::CHECK_URL))?;
-    Ok((at, sample.value()))
+    Timestamp::from_millisecond((seconds * 1000.0).round() as i64)
+        .map_err(|_| fault::down("it answers with times that no calendar knows", fault::CHECK_URL))
 }
 
 #[cfg(test)]

@@ -72,6 +72,61 @@ pub(super) fn from_prometheus(kind: &str, message: &str) -> ToolError {
     }
 }
 
+/// Prometheus' refusal of a query that somebody wrote: its words, the place in the query, and what to do.
+pub(super) fn from_query(query: &str, kind: &str, message: &str) -> ToolError {
+    if !matches!(kind, "bad_data" | "execution") {
+        return match kind {
+            "timeout" | "canceled" => down(
+                format!("the query took too long ({})", quote(message)),
+                "Ask for fewer series or a shorter range",
+            ),
+            _ => from_prometheus(kind, message),
+        };
+    }
+    let message = message.split_once("\"query\": ").map_or(message, |(_, rest)| rest);
+    let parsed = message.split_once(": parse error: ").and_then(|(place, words)| {
+        let (line, column) = place.rsplit_once(' ').map_or(place, |(_, last)| last).split_once(':')?;
+        Some((line.parse::<usize>().ok()?, column.parse::<usize>().ok()?, words))
+    });
+    let (place, words) = match parsed {
+        Some((line, column, words)) => (format!(" at {line}:{column}{}", around(query, line, column)), words),
+        None => (String::new(), message),
+    };
+    ToolError::BadArgs(format!("Prometheus refuses the query{place}: {}. {}", quote(words), hint(words)))
+}
+
+/// The query's text up to the place, so that a person finds it.
+fn around(query: &str, line: usize, column: usize) -> String {
+    const SHOWN: usize = 24;
+    let line = query.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let before: Vec<char> = line.chars().take(column.saturating_sub(1)).collect();
+    let tail: String = before.iter().skip(before.len().saturating_sub(SHOWN)).collect();
+    if tail.is_empty() { String::new() } else { format!(", after `{}`", Untrusted::new(&tail)) }
+}
+
+/// What helps against the refusals that people meet.
+fn hint(words: &str) -> &'static str {
+    const HINTS: [(&str, &str); 12] = [
+        ("unclosed left parenthesis", "Close the parenthesis"),
+        ("unclosed left", "Close the bracket"),
+        ("unterminated quoted string", "Close the quotes"),
+        (
+            "unknown function",
+            "Check the function's name; functions are written in lower case, such as rate()",
+        ),
+        ("got range vector", "A range such as [5m] needs a function around it, such as rate(metric[5m])"),
+        ("expected type range vector", "It needs a range behind the metric, such as rate(metric[5m])"),
+        ("at least one non-empty matcher", "Name a metric or a label value"),
+        ("many-to-many", "Aggregate both sides first, or say on(label) and group_left"),
+        ("found duplicate series", "Aggregate both sides first, or say on(label) and group_left"),
+        ("duration", "A span is a number with a unit, such as 5m or 1h"),
+        ("too many samples", "Ask for fewer series or a shorter range"),
+        ("unexpected end of input", "Something is missing at the end"),
+    ];
+    let found = HINTS.iter().find(|(part, _)| words.contains(part));
+    found.map_or("Check names, quotes and brackets", |(_, hint)| hint)
+}
+
 /// Something that is no answer of Prometheus'.
 pub(super) fn garbage(status: StatusCode, body: &[u8]) -> ToolError {
     let code = status.as_u16();

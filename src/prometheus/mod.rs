@@ -1,6 +1,7 @@
 //! The client of one Prometheus (or anything that speaks its API): bounded answers, and errors that say what to do.
 
 mod answer;
+mod evaluate;
 mod fault;
 
 use std::{fmt, net::IpAddr, time::Duration};
@@ -13,6 +14,7 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 
 pub use answer::{AlertRecord, Answer, InstantSeries, Labels, RangeSeries};
+pub use evaluate::{Evaluation, LARGEST, Value};
 
 use crate::domain::ToolError;
 
@@ -161,10 +163,12 @@ impl Prometheus {
     /// # Errors
     /// [`ToolError::BackendDown`].
     pub async fn alerts(&self) -> Result<Vec<AlertRecord>, ToolError> {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}/api/v1/alerts", self.base.path().trim_end_matches('/')));
-        let response =
-            self.http.get(url).send().await.map_err(|e| fault::from_transport(&e, self.timeout))?;
+        let response = self
+            .http
+            .get(self.endpoint("alerts"))
+            .send()
+            .await
+            .map_err(|e| fault::from_transport(&e, self.timeout))?;
         let data: answer::Alerts = self.read(response).await?;
         Ok(data.alerts)
     }
@@ -183,15 +187,26 @@ impl Prometheus {
     }
 
     async fn read<D: DeserializeOwned>(&self, response: reqwest::Response) -> Result<D, ToolError> {
+        Ok(self.read_or(response, fault::from_prometheus).await?.0)
+    }
+
+    /// The answer's data and warnings; `refused` makes a failure of Prometheus' own refusal.
+    async fn read_or<D: DeserializeOwned>(
+        &self,
+        response: reqwest::Response,
+        refused: impl Fn(&str, &str) -> ToolError,
+    ) -> Result<(D, Vec<String>), ToolError> {
         let status = response.status();
         if let Some(refusal) = fault::from_status(status) {
             return Err(refusal);
         }
         let body = self.body(response).await?;
         match serde_json::from_slice::<answer::Envelope<D>>(&body) {
-            Ok(answer::Envelope { status, data: Some(data), .. }) if status == "success" => Ok(data),
+            Ok(answer::Envelope { status, data: Some(data), warnings, .. }) if status == "success" => {
+                Ok((data, warnings))
+            }
             Ok(answer::Envelope { error: Some(error), error_type, .. }) => {
-                Err(fault::from_prometheus(&error_type.unwrap_or_default(), &error))
+                Err(refused(&error_type.unwrap_or_default(), &error))
             }
             Ok(_) | Err(_) => Err(fault::garbage(status, &body)),
         }
@@ -210,6 +225,12 @@ impl Prometheus {
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+
+    fn endpoint(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/api/v1/{path}", self.base.path().trim_end_matches('/')));
+        url
     }
 
     fn timeout_ms(&self) -> i64 {

@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod blocked;
 pub mod check_up;
+pub mod clear_cache;
 pub mod customers;
 pub mod evidence;
 pub mod health;
@@ -10,6 +11,7 @@ pub mod logs;
 pub mod metrics;
 mod place;
 pub mod playbooks;
+pub mod query_prometheus;
 pub mod rank;
 pub mod restart;
 pub mod score;

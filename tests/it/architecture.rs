@@ -17,13 +17,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("docker", &["domain", "runtime"]),
     ("prometheus", &["domain", "runtime"]),
     ("playbook", &["domain"]),
+    ("cache", &["domain"]),
     ("spill", &["domain"]),
     ("store", &["domain", "policy", "runtime"]),
     ("config", &["domain", "policy", "runtime"]),
     ("llm", &["domain", "policy", "agent", "runtime"]),
     (
         "tools",
-        &["domain", "policy", "agent", "docker", "prometheus", "inventory", "playbook", "spill", "runtime"],
+        &[
+            "domain",
+            "policy",
+            "agent",
+            "docker",
+            "prometheus",
+            "cache",
+            "inventory",
+            "playbook",
+            "spill",
+            "runtime",
+        ],
     ),
     ("engine", &["domain", "policy", "agent", "store", "playbook", "spill", "inventory", "runtime"]),
     ("control", &["domain", "policy", "engine", "runtime"]),
@@ -99,6 +111,24 @@ fn only_the_restart_tool_restarts_containers() {
         }
         if code.contains("bollard::") {
             wrong.push("only `docker` speaks with an engine".into());
+        }
+    });
+}
+
+/// Clearing a cache takes a permit, which only its tool is given.
+#[test]
+fn only_the_cache_tool_clears_caches() {
+    check(|file, text, wrong| {
+        let code = production(&bare(text));
+        let opener =
+            code.contains("cache::{") || code.contains("cache::Job") || code.contains("cache::Watch");
+        let runs = opener && (code.contains("Watch") || code.contains("Job"));
+        if !is_test(file)
+            && !file.starts_with("src/cache")
+            && !file.starts_with("src/tools/clear_cache")
+            && runs
+        {
+            wrong.push("only `tools/clear_cache` clears caches, with a permit".into());
         }
     });
 }

@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod cache;
 mod config;
 mod console;
 mod daemon;
@@ -21,6 +22,7 @@ mod http;
 mod llm;
 mod playbooks;
 mod prometheus;
+mod promql;
 mod scenarios;
 mod systemd;
 #[cfg(feature = "telegram")]

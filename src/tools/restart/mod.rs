@@ -96,5 +96,5 @@ impl Tool for RestartContainer {
 fn step(r: &ContainerRef) -> PlanStep {
     let short: String = r.id.chars().take(12).collect();
     let text = format!("restart container {} ({short}, service {}) on {}", r.name, r.service, r.host);
-    PlanStep { text, container: Some(r.clone()) }
+    PlanStep { text, container: Some(r.clone()), now: None }
 }

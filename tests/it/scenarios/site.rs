@@ -277,7 +277,7 @@ impl Tool for SiteTool {
 
 fn step(container: &ContainerRef) -> PlanStep {
     let text = format!("restart container {} on {}", container.name, container.host);
-    PlanStep { text, container: Some(container.clone()) }
+    PlanStep { text, container: Some(container.clone()), now: None }
 }
 
 impl SiteTool {
