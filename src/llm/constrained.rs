@@ -42,7 +42,8 @@ pub fn schema(tools: &[ToolSpec], said: &str) -> Value {
         }
     }
     let text = json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
-    let list = |items: Value, most: usize| json!({"type": "array", "items": items, "minItems": 1, "maxItems": most});
+    let list =
+        |items: Value, most: usize| json!({"type": "array", "items": items, "minItems": 1, "maxItems": most});
     let text = list(variant(&[NONE], text), 1);
     if kinds.is_empty() {
         return text;
@@ -305,7 +306,7 @@ impl Reader {
         match serde_json::from_str::<Value>(self.raw.trim()) {
             Ok(value) => match none_text(&value) {
                 Some(text) => found.text = text,
-                None => match calls_in(&value, &names, true) {
+                None => match calls_in(&without_text(value), &names, true) {
                     Some(calls) => found.calls = calls,
                     None => found.lost = true,
                 },
@@ -320,12 +321,22 @@ impl Reader {
 
 fn none_text(value: &Value) -> Option<String> {
     if let Value::Array(items) = value {
-        return items.iter().find_map(none_text);
+        // Beside calls it is only talk.
+        let texts: Option<Vec<_>> = items.iter().map(none_text).collect();
+        return texts.and_then(|all| all.into_iter().next());
     }
     (value.get("name")? == NONE).then(|| {
         let text = value.get("params").and_then(|p| p.get("text")).or_else(|| value.get("text"));
         text.and_then(Value::as_str).unwrap_or_default().to_owned()
     })
+}
+
+/// A list without the objects that are text.
+fn without_text(mut value: Value) -> Value {
+    if let Value::Array(items) = &mut value {
+        items.retain(|item| none_text(item).is_none());
+    }
+    value
 }
 
 /// The offset behind `[{"name":"none","params":{"text":"`, white space aside; servers that ignore the schema may leave
