@@ -16,6 +16,7 @@ pub mod evals;
 pub mod http;
 pub mod inventory;
 pub mod llm;
+pub mod logs;
 pub mod playbook;
 pub mod policy;
 pub mod prometheus;

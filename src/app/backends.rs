@@ -1,18 +1,20 @@
 //! From a checked configuration to the back ends and the tools over them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
+use jiff::tz::TimeZone;
 
 use super::Failure;
 use crate::{
     agent::port::Tool,
     cache::{Cache, CustomerCache, Redis, RedisOptions, Varnish, VarnishOptions},
-    config::{CacheBackend, CacheConfig, Config},
+    config::{CacheBackend, CacheConfig, Config, LogSourceConfig},
     docker::{DockerHosts, HostConfig, TlsFiles},
-    domain::{ContainerRef, CustomerId, ToolError, ToolSpec},
+    domain::{ContainerRef, Customer, CustomerId, ToolError, ToolSpec},
     engine::{Directory, DirectorySource, Registry, playbook},
     inventory::{self, InventorySource, Rules},
+    logs::{Origin, PathGlob, Source, Sources},
     playbook::Playbooks,
     prometheus::{Credentials, Options, Prometheus},
     runtime::clock,
@@ -21,6 +23,7 @@ use crate::{
         self,
         alerts::ListActiveAlerts,
         clear_cache::ClearCache,
+        disk::GetDiskUsage,
         evidence::{AlertSample, Looks, MetricSample},
         metrics::{GetMetrics, Templates},
         playbooks::ListPlaybooks,
@@ -38,6 +41,8 @@ const CHECK_UP_WINDOW: Duration = Duration::from_secs(15 * 60);
 pub struct Backends {
     /// Customers and containers.
     pub source: InventorySource,
+    /// Logs besides Docker's.
+    pub logs: Sources,
     /// Prometheus, if there is one.
     pub prometheus: Option<Prometheus>,
     /// The tools.
@@ -63,6 +68,7 @@ pub fn backends_over(
     source: InventorySource,
     spill: Option<Arc<SpillStore>>,
 ) -> Result<Backends, Failure> {
+    let logs = log_sources(config)?;
     let prometheus = prometheus(config)?;
     let templates = templates(config);
     let alert_labels = tools::alerts::LabelNames {
@@ -71,6 +77,7 @@ pub fn backends_over(
     };
     let parts = tools::Parts {
         source: source.clone(),
+        logs: logs.clone(),
         looks: looks(&source, prometheus.as_ref(), &templates, &alert_labels),
         search: Arc::new(move |wanted| search(spill.as_deref(), wanted)),
         look_within: tools::Parts::LOOK_WITHIN,
@@ -93,6 +100,7 @@ pub fn backends_over(
         }),
         docker_stats(source.hosts().clone()),
     )));
+    all.push(Arc::new(GetDiskUsage::new(source.clone(), prometheus.clone())));
     all.push(Arc::new(QueryPrometheus::new(prometheus.clone())));
     all.push(Arc::new(ClearCache::new(source.clone(), caches(config))));
     let mut bodiless = tools::blocked_specs();
@@ -102,7 +110,7 @@ pub fn backends_over(
     all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels, playbooks.clone())));
     all.push(Arc::new(ListPlaybooks::new(playbooks.clone())));
     bodiless.push(playbook::spec());
-    Ok(Backends { source, prometheus, registry: Registry::new(all, bodiless), playbooks })
+    Ok(Backends { source, logs, prometheus, registry: Registry::new(all, bodiless), playbooks })
 }
 
 fn load_playbooks(config: &Config, specs: &[ToolSpec]) -> Result<Playbooks, Failure> {
@@ -132,8 +140,30 @@ pub fn inventory_source(config: &Config) -> Result<InventorySource, Failure> {
         containers: c.containers.clone(),
         hosts: vec![],
     });
-    let rules = Rules::new(labels, customers.collect()).map_err(Failure::config)?;
+    // Whoever has a log only is a customer as well.
+    let described = |id: &CustomerId| config.customers.iter().any(|c| c.customer.id == *id);
+    let mut logged: Vec<_> = config.log_sources.iter().map(|l| l.customer.clone()).collect();
+    logged.sort();
+    logged.dedup();
+    let logged = logged.into_iter().filter(|id| !described(id)).map(|id| inventory::CustomerConfig {
+        customer: Customer { id, name: None, aliases: vec![], domain: None, labels: BTreeMap::new() },
+        containers: vec![],
+        hosts: vec![],
+    });
+    let rules = Rules::new(labels, customers.chain(logged).collect()).map_err(Failure::config)?;
     Ok(InventorySource::new(DockerHosts::connect(hosts.collect()), rules))
+}
+
+fn log_sources(config: &Config) -> Result<Sources, Failure> {
+    let source = |l: &LogSourceConfig| {
+        let origin = match &l.path {
+            Some(path) => Origin::Files(PathGlob::new(path).map_err(Failure::config)?),
+            None => Origin::Journal { folder: l.journal_folder(), unit: l.unit.clone() },
+        };
+        Ok(Source { customer: l.customer.clone(), service: l.service.clone(), origin })
+    };
+    let all = config.log_sources.iter().map(source).collect::<Result<_, Failure>>()?;
+    Ok(Sources::new(all, TimeZone::system()))
 }
 
 fn prometheus(config: &Config) -> Result<Option<Prometheus>, Failure> {
@@ -271,16 +301,22 @@ fn search(spill: Option<&SpillStore>, wanted: &Wanted) -> Result<Found, ToolErro
     }
 }
 
-/// Who and what there is in `source`, for names in plain words.
-pub fn directory(source: InventorySource) -> DirectorySource {
+/// Who and what there is in `source` and has `logs`, for names in plain words.
+pub fn directory(source: InventorySource, logs: Sources) -> DirectorySource {
     Arc::new(move || {
-        let source = source.clone();
+        let (source, logs) = (source.clone(), logs.clone());
         Box::pin(async move {
             let inventory = source.snapshot().await;
             let customers: Vec<_> = inventory.customers().into_iter().cloned().collect();
             let services = customers
                 .iter()
-                .flat_map(|c| inventory.services(&c.id).into_iter().map(|s| (c.id.clone(), s)))
+                .flat_map(|c| {
+                    let mut names = inventory.services(&c.id);
+                    names.extend(logs.of(&c.id).into_iter().map(|l| l.service));
+                    names.sort();
+                    names.dedup();
+                    names.into_iter().map(|s| (c.id.clone(), s))
+                })
                 .collect();
             Directory { customers, services }
         })

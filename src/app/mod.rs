@@ -158,7 +158,7 @@ fn parts(
     file: &Path,
     (lasting, redactor, brain): (&Lasting, Arc<Redactor>, Option<Brain>),
 ) -> Result<(Parts, Vec<String>), Failure> {
-    let Backends { source, registry, playbooks, .. } = backends(config, Some(lasting.spill.clone()))?;
+    let Backends { source, logs, registry, playbooks, .. } = backends(config, Some(lasting.spill.clone()))?;
     let (policy, mut warnings) = policy(config, file, registry.specs())?;
     warnings.extend(playbooks.problems().iter().map(|p| format!("a playbook is left out: {p}")));
     let parts = Parts {
@@ -166,7 +166,7 @@ fn parts(
         store: lasting.store.clone(),
         registry,
         brain,
-        directory: backends::directory(source),
+        directory: backends::directory(source, logs),
         people: lasting.people.clone(),
         redactor,
         playbooks,

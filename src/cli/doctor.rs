@@ -10,6 +10,7 @@ use crate::{
     config::{self, Config, Env},
     control::{Client, Op},
     domain::{Block, Outbound, Role},
+    logs::Sources,
     runtime::{Stopwatch, clock, trace},
 };
 
@@ -45,7 +46,7 @@ impl Report {
 pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<u8, Failure> {
     trace::init(trace::LogFormat::Text, "error").map_err(Failure::config)?;
     let (config, source) = config::load(file, env).map_err(|e| Failure::config(e.to_string()))?;
-    let Backends { source: inventory, prometheus, registry, .. } = app::backends(&config, None)?;
+    let Backends { source: inventory, logs, prometheus, registry, .. } = app::backends(&config, None)?;
     let (_, warnings) = app::policy(&config, &source.path, registry.specs())?;
     let mut report = Report { rows: vec![], failed: false };
     report.add("config", Mark::Ok, format!("{} ({})", source.path.display(), source.named_by));
@@ -83,6 +84,7 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
     for conflict in snapshot.conflicts() {
         report.add("inventory", Mark::Warn, format!("{}: {}", conflict.container, conflict.sentence));
     }
+    log_sources(&logs, &mut report).await;
     match prometheus {
         Some(prometheus) => match prometheus.healthy(clock::now()).await {
             Ok(()) => report.add("prometheus", Mark::Ok, "answers a query"),
@@ -100,6 +102,18 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
     let table = Block::Table { title: None, columns, rows: report.rows };
     say(Screen::new(Renderer::new(context.style)).on(&table.into()).trim_end())?;
     Ok(u8::from(failed))
+}
+
+async fn log_sources(logs: &Sources, report: &mut Report) {
+    for (source, reads) in logs.probe(clock::now()).await {
+        let what = format!("log {} of customer {}", source.service, source.customer);
+        let gaps: Vec<_> = reads.iter().flat_map(|r| r.gaps.clone()).collect();
+        let names: Vec<_> = reads.iter().filter(|r| r.gaps.is_empty()).map(|r| r.name.as_str()).collect();
+        if gaps.is_empty() {
+            report.add(&what, Mark::Ok, names.join(", "));
+        }
+        gaps.into_iter().for_each(|gap| report.add(&what, Mark::Fail, gap));
+    }
 }
 
 fn people(config: &Config, report: &mut Report) {

@@ -12,7 +12,7 @@ use super::{
     Config, DockerConfig, HttpConfig, InventoryConfig, LimitsConfig, LogConfig, LogFormat, MetricsConfig,
     PolicyConfig, PrometheusConfig, RedactConfig, RuleTable, TlsConfig, caches,
     errors::nearest,
-    model, people, playbooks,
+    logs, model, people, playbooks,
     reader::{Reader, filled},
     secret, telegram,
 };
@@ -52,6 +52,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
     let customers = people::customers(r);
     let playbooks = playbooks::playbooks(r);
     let caches = caches::caches(r);
+    let log_sources = logs::log_sources(r, &customers);
     let policy = policy(r, plain);
     let limits = limits(r);
     let http = http(r);
@@ -69,6 +70,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
         customers,
         playbooks,
         caches,
+        log_sources,
         policy,
         limits,
         http,

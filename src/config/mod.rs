@@ -6,6 +6,7 @@ mod diff;
 mod errors;
 #[cfg(test)]
 mod example;
+mod logs;
 mod model;
 mod people;
 mod playbooks;
@@ -23,6 +24,7 @@ use crate::domain::{Customer, HostName, PersonName, Role};
 pub use caches::{CacheBackend, CacheConfig, RedisConfig, VarnishConfig};
 pub use diff::changes;
 pub use errors::{ConfigErrors, Problem};
+pub use logs::LogSourceConfig;
 pub use model::ModelHost;
 pub use secret::{HIDDEN, Secret};
 pub use source::{Env, Source, load, parse, state_dir};
@@ -56,6 +58,9 @@ pub struct Config {
     /// The customers' caches.
     #[serde(rename = "cache")]
     pub caches: Vec<CacheConfig>,
+    /// Logs besides Docker's.
+    #[serde(rename = "log_source")]
+    pub log_sources: Vec<LogSourceConfig>,
     /// Approvals and rules.
     pub policy: PolicyConfig,
     /// What one turn may use.

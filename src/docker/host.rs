@@ -5,14 +5,18 @@ use std::{
     time::Duration,
 };
 
-use bollard::{Docker, query_parameters::RestartContainerOptionsBuilder};
+use bollard::{
+    Docker,
+    errors::Error,
+    query_parameters::{RestartContainerOptionsBuilder, StopContainerOptionsBuilder},
+};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::time;
 
 use super::{
-    ContainerInfo, ContainerStats, DockerError, HostConfig, Listed, LogQuery, LogRead, decode::Decoder, info,
-    tls, wire,
+    ContainerInfo, ContainerStats, DiskUsage, DockerError, HostConfig, Listed, LocalImage, LogQuery, LogRead,
+    LogScan, PassingLine, Tag, decode::Decoder, image, info, log::Collected, tls, wire,
 };
 use crate::domain::{ContainerRef, HostName};
 
@@ -20,6 +24,12 @@ use crate::domain::{ContainerRef, HostName};
 const MAX_ANSWER: usize = 16 << 20;
 /// The client's own limit; the calls here have shorter ones.
 const CLIENT_TIMEOUT: u64 = 600;
+/// Docker walks all volumes and layers to measure them.
+const MEASURE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The last version of the API whose disk usage lists every object.
+const MEASURE_VERSION: usize = 44;
+/// The engine asks a registry, perhaps over a bad line.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(25);
 /// Between the two samples that make a rate.
 const SAMPLE_GAP: Duration = Duration::from_secs(1);
 
@@ -38,7 +48,11 @@ impl Host {
         &self.config.name
     }
 
-    fn failed(&self, container: &str, error: &bollard::errors::Error) -> DockerError {
+    pub(super) fn is_local(&self) -> bool {
+        self.config.url.starts_with("unix://")
+    }
+
+    fn failed(&self, container: &str, error: &Error) -> DockerError {
         DockerError::from_client(self.name(), self.config.tls.is_some(), container, error)
     }
 
@@ -85,7 +99,7 @@ impl Host {
         result
     }
 
-    /// Streams the body of a GET into `take`, which says whether it wants more.
+    /// Streams the body of a GET into `take`, which says whether it wants more. A path may name its own version.
     ///
     /// The client's own calls buffer a whole body, frame or line, however long; its `export` hands out raw pieces. So
     /// that request is sent with another path.
@@ -99,7 +113,14 @@ impl Host {
         let path = path.to_owned();
         let client = client.with_request_modifier(move |mut request| {
             let uri = request.uri().to_string();
-            let root = uri.rsplit_once("/containers/").map(|(root, _)| root).unwrap_or_default();
+            let mut root = uri.rsplit_once("/containers/").map(|(root, _)| root).unwrap_or_default();
+            // The client itself names none, as of 0.21.
+            if path.starts_with("/v1.")
+                && let Some((host, last)) = root.rsplit_once('/')
+                && last.starts_with("v1.")
+            {
+                root = host;
+            }
             if let Ok(uri) = format!("{root}{path}").parse() {
                 *request.uri_mut() = uri;
             }
@@ -150,23 +171,34 @@ impl Host {
     }
 
     pub(super) async fn logs(&self, r: &ContainerRef, query: &LogQuery) -> Result<LogRead, DockerError> {
+        let keep = query.tail.map_or(usize::MAX, |n| n as usize);
+        let mut kept = Collected::new(keep);
+        let scan = self.scan_log(r, query, |line| kept.take(line)).await?;
+        Ok(kept.done(scan.seen, scan.broke))
+    }
+
+    pub(super) async fn scan_log(
+        &self,
+        r: &ContainerRef,
+        query: &LogQuery,
+        take: impl FnMut(&PassingLine<'_>),
+    ) -> Result<LogScan, DockerError> {
         let id = self.id(r)?;
         let since = query.since.map_or_else(String::new, |t| {
             format!("&since={}.{:09}", t.as_second(), t.subsec_nanosecond().max(0))
         });
-        let path = format!(
-            "/containers/{id}/logs?stdout=true&stderr=true&timestamps=true&tail={}{since}",
-            query.tail
-        );
-        let mut decoder = Decoder::new(query);
+        let tail = query.tail.map_or_else(|| "all".to_owned(), |n| n.to_string());
+        let path =
+            format!("/containers/{id}/logs?stdout=true&stderr=true&timestamps=true&tail={tail}{since}");
+        let mut decoder = Decoder::new(take);
         let mut bytes = 0;
         let read = self.get(&r.name, &path, |piece| {
             bytes += piece.len() as u64;
             decoder.push(piece).map_err(|g| DockerError::garbage(self.name(), g.0))?;
             Ok(bytes < query.max_bytes)
         });
-        let ended = self.within(self.config.timeout, read).await;
-        let mut broke = match ended {
+        let ended = self.within(query.within.unwrap_or(self.config.timeout), read).await;
+        let broke = match ended {
             Ok(()) if bytes >= query.max_bytes => {
                 Some(format!("reading ended after {} MiB", query.max_bytes >> 20))
             }
@@ -175,9 +207,8 @@ impl Host {
             Err(DockerError::Down { detail, .. }) if decoder.seen() > 0 => Some(detail),
             Err(e) => return Err(e),
         };
-        let mut read = decoder.finish().map_err(|g| DockerError::garbage(self.name(), g.0))?;
-        read.broke = broke.take().or(read.broke);
-        Ok(read)
+        let (seen, cut) = decoder.finish().map_err(|g| DockerError::garbage(self.name(), g.0))?;
+        Ok(LogScan { seen, broke: broke.or(cut) })
     }
 
     pub(super) async fn stats(&self, r: &ContainerRef) -> Result<Option<ContainerStats>, DockerError> {
@@ -194,16 +225,61 @@ impl Host {
         self.within(self.config.timeout + SAMPLE_GAP, both).await
     }
 
+    pub(super) async fn disk_usage(&self) -> Result<DiskUsage, DockerError> {
+        // Nobody waits minutes for a host that is down.
+        self.version().await?;
+        let measure = async {
+            let minor = self.client().await?.client_version().minor_version.min(MEASURE_VERSION);
+            self.get_json::<wire::DiskUsage>("", &format!("/v1.{minor}/system/df")).await
+        };
+        Ok(DiskUsage::read(self.within(MEASURE_TIMEOUT.max(self.config.timeout), measure).await?))
+    }
+
+    pub(super) async fn images(&self) -> Result<Vec<LocalImage>, DockerError> {
+        let answer = self.get_json::<Vec<wire::Image>>("", "/images/json");
+        let all = self.within(self.config.timeout, answer).await?;
+        Ok(all.into_iter().map(LocalImage::read).collect())
+    }
+
+    pub(super) async fn registry_digest(&self, tag: &Tag) -> Result<String, DockerError> {
+        let path = format!("/distribution/{tag}/json");
+        let answer = self.get_json::<wire::Distribution>("", &path);
+        let digest = self.within(REGISTRY_TIMEOUT.max(self.config.timeout), answer).await?.descriptor.digest;
+        if image::is_digest(&digest) {
+            Ok(digest)
+        } else {
+            Err(DockerError::garbage(self.name(), "no digest"))
+        }
+    }
+
+    pub(super) async fn start(&self, r: &ContainerRef) -> Result<(), DockerError> {
+        let id = self.id(r)?;
+        self.write(r, Duration::ZERO, async |client| client.start_container(id, None).await).await
+    }
+
+    pub(super) async fn stop(&self, r: &ContainerRef, grace: Duration) -> Result<(), DockerError> {
+        let id = self.id(r)?;
+        let options = StopContainerOptionsBuilder::default().t(seconds(grace)).build();
+        self.write(r, grace, async |client| client.stop_container(id, Some(options)).await).await
+    }
+
     pub(super) async fn restart(&self, r: &ContainerRef, grace: Duration) -> Result<(), DockerError> {
         let id = self.id(r)?;
-        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
-        let options = RestartContainerOptionsBuilder::default().t(seconds).build();
+        let options = RestartContainerOptionsBuilder::default().t(seconds(grace)).build();
+        self.write(r, grace, async |client| client.restart_container(id, Some(options)).await).await
+    }
+
+    /// The engine ends the old process (grace), kills it, and starts the new one.
+    async fn write(
+        &self,
+        r: &ContainerRef,
+        grace: Duration,
+        act: impl AsyncFnOnce(Docker) -> Result<(), Error>,
+    ) -> Result<(), DockerError> {
         let work = async {
             let client = self.client().await?;
-            let done = client.restart_container(id, Some(options)).await;
-            done.map_err(|e| self.failed(&r.name, &e))
+            act(client).await.map_err(|e| self.failed(&r.name, &e))
         };
-        // The engine ends the old process (grace), kills it, and starts the new one.
         self.within(grace + self.config.timeout * 2, work).await
     }
 
@@ -214,4 +290,8 @@ impl Host {
             Err(DockerError::Gone { host: self.name().clone(), container: r.name.clone() })
         }
     }
+}
+
+fn seconds(grace: Duration) -> i32 {
+    i32::try_from(grace.as_secs()).unwrap_or(i32::MAX)
 }

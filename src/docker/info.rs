@@ -1,11 +1,11 @@
-//! What is known of a container: from a list, and from looking closely.
+//! What is known of a container that was looked at closely.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use jiff::Timestamp;
 
 use super::wire;
-use crate::domain::{ContainerRef, HostName, Untrusted};
+use crate::domain::{ContainerRef, Untrusted};
 
 /// What the engine says a container does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ pub enum State {
 }
 
 impl State {
-    fn read(word: &str) -> Self {
+    pub(super) fn read(word: &str) -> Self {
         match word {
             "created" => Self::Created,
             "running" => Self::Running,
@@ -87,7 +87,7 @@ impl Health {
     }
 
     /// The list of older engines has health only in its status text: `Up 2 minutes (healthy)`.
-    fn read_status(status: &str) -> Self {
+    pub(super) fn read_status(status: &str) -> Self {
         if status.contains("(unhealthy)") {
             Self::Unhealthy
         } else if status.contains("(healthy)") {
@@ -113,46 +113,6 @@ impl Health {
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.word())
-    }
-}
-
-/// A container as a list shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The host that has it.
-    pub host: HostName,
-    /// The full id.
-    pub id: String,
-    /// Its name, without a leading slash.
-    pub name: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// The image's name.
-    pub image: String,
-    /// What it does.
-    pub state: State,
-    /// What its health check says.
-    pub health: Health,
-}
-
-impl Listed {
-    /// None for an entry whose id is not one: it would go into request paths.
-    pub(super) fn read(host: &HostName, wire: wire::Summary) -> Option<Self> {
-        if !is_id(&wire.id) {
-            return None;
-        }
-        let name = wire.names.unwrap_or_default().into_iter().min_by_key(|n| n.matches('/').count());
-        let name = Untrusted::new(name.unwrap_or_default().trim_start_matches('/')).cut(128).to_string();
-        let name = if name.is_empty() { wire.id.chars().take(12).collect() } else { name };
-        Some(Self {
-            host: host.clone(),
-            name,
-            labels: wire.labels.unwrap_or_default(),
-            image: Untrusted::new(&wire.image).cut(200).to_string(),
-            state: State::read(&wire.state),
-            health: Health::read_status(&wire.status),
-            id: wire.id,
-        })
     }
 }
 
@@ -270,18 +230,5 @@ mod tests {
         assert!(!is_id(""));
         assert_eq!(read_time("0001-01-01T00:00:00Z"), None);
         assert_eq!(read_time("2026-11-21T10:30:04.88294998Z").map(|t| t.as_second()), Some(1_795_257_004));
-    }
-
-    #[test]
-    fn a_sparse_answer_is_still_read() {
-        let host = HostName::from("local");
-        let read = |text: &str| Listed::read(&host, serde_json::from_str(text).unwrap());
-        let id = "a".repeat(64);
-        let bare = read(&format!(r#"{{"Id":"{id}","Names":null,"Labels":null}}"#)).unwrap();
-        assert_eq!((bare.name.as_str(), bare.state), ("aaaaaaaaaaaa", State::Unknown));
-        let linked =
-            read(&format!(r#"{{"Id":"{id}","Names":["/web/alias","/db"],"State":"running"}}"#)).unwrap();
-        assert_eq!((linked.name.as_str(), linked.state), ("db", State::Running));
-        assert_eq!(read(r#"{"Id":"../x"}"#), None);
     }
 }

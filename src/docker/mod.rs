@@ -3,9 +3,13 @@
 mod decode;
 mod error;
 mod host;
+mod image;
 mod info;
+mod listed;
+mod log;
 mod stats;
 mod tls;
+mod usage;
 mod wire;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -14,10 +18,14 @@ use futures::future::join_all;
 
 use crate::domain::{ContainerRef, HostName};
 
-pub use decode::{LogLine, LogQuery, LogRead};
+pub use decode::PassingLine;
 pub use error::DockerError;
-pub use info::{ContainerInfo, Health, HealthProbe, Listed, State};
+pub use image::{ImageName, LocalImage, Tag};
+pub use info::{ContainerInfo, Health, HealthProbe, State};
+pub use listed::{Listed, Port};
+pub use log::{LogLine, LogQuery, LogRead, LogScan};
 pub use stats::ContainerStats;
+pub use usage::{DiskUsage, Share, VolumeUsage};
 
 use host::Host;
 
@@ -68,6 +76,11 @@ impl DockerHosts {
         self.hosts.keys().cloned().collect()
     }
 
+    /// Whether that host is this machine, as far as its address tells: it is reached over a Unix socket.
+    pub fn is_local(&self, host: &HostName) -> bool {
+        self.hosts.get(host).is_some_and(Host::is_local)
+    }
+
     /// Every host's engine version, or why it does not answer.
     pub async fn probe(&self) -> Vec<(HostName, Result<String, DockerError>)> {
         join_all(self.hosts.iter().map(|(name, host)| async { (name.clone(), host.version().await) })).await
@@ -94,6 +107,19 @@ impl DockerHosts {
         self.host(r)?.logs(r, query).await
     }
 
+    /// Lets a container's log pass by, line by line, within the query's bounds: nothing of it is kept here.
+    ///
+    /// # Errors
+    /// As [`DockerHosts::logs`].
+    pub async fn scan_log(
+        &self,
+        r: &ContainerRef,
+        query: &LogQuery,
+        take: impl FnMut(&PassingLine<'_>) + Send,
+    ) -> Result<LogScan, DockerError> {
+        self.host(r)?.scan_log(r, query, take).await
+    }
+
     /// What a running container uses, from two samples about a second apart; none when it does not run.
     ///
     /// # Errors
@@ -102,15 +128,61 @@ impl DockerHosts {
         self.host(r)?.stats(r).await
     }
 
+    /// What Docker keeps on a host's disk. The engine may take a minute or two to measure it.
+    ///
+    /// # Errors
+    /// The host's failure.
+    pub async fn disk_usage(&self, host: &HostName) -> Result<DiskUsage, DockerError> {
+        self.named(host)?.disk_usage().await
+    }
+
+    /// The images that a host has.
+    ///
+    /// # Errors
+    /// The host's failure.
+    pub async fn images(&self, host: &HostName) -> Result<Vec<LocalImage>, DockerError> {
+        self.named(host)?.images().await
+    }
+
+    /// The digest that a tag has in its registry right now, as the engine asks for it; nothing is pulled.
+    ///
+    /// # Errors
+    /// [`DockerError::Refused`] with the engine's words when the registry does not answer or refuses; else the host's
+    /// failure.
+    pub async fn registry_digest(&self, host: &HostName, tag: &Tag) -> Result<String, DockerError> {
+        self.named(host)?.registry_digest(tag).await
+    }
+
+    /// Starts a container; nothing happens to one that runs. Verifies nothing.
+    ///
+    /// # Errors
+    /// As [`DockerHosts::inspect`]; [`DockerError::Refused`] when the engine could not start it.
+    pub async fn start_container(&self, r: &ContainerRef) -> Result<(), DockerError> {
+        self.host(r)?.start(r).await
+    }
+
+    /// Stops a container, which is killed when it has not ended within `grace`; nothing happens to one that does not
+    /// run. Verifies nothing.
+    ///
+    /// # Errors
+    /// As [`DockerHosts::start_container`].
+    pub async fn stop_container(&self, r: &ContainerRef, grace: Duration) -> Result<(), DockerError> {
+        self.host(r)?.stop(r, grace).await
+    }
+
     /// Restarts a container; `grace` is how long it may take to end before it is killed. Verifies nothing.
     ///
     /// # Errors
-    /// As [`DockerHosts::inspect`]; [`DockerError::Refused`] when the engine could not start it again.
-    pub async fn restart(&self, r: &ContainerRef, grace: Duration) -> Result<(), DockerError> {
+    /// As [`DockerHosts::start_container`].
+    pub async fn restart_container(&self, r: &ContainerRef, grace: Duration) -> Result<(), DockerError> {
         self.host(r)?.restart(r, grace).await
     }
 
     fn host(&self, r: &ContainerRef) -> Result<&Host, DockerError> {
-        self.hosts.get(&r.host).ok_or_else(|| DockerError::unknown_host(&r.host))
+        self.named(&r.host)
+    }
+
+    fn named(&self, host: &HostName) -> Result<&Host, DockerError> {
+        self.hosts.get(host).ok_or_else(|| DockerError::unknown_host(host))
     }
 }

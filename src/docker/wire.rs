@@ -24,6 +24,109 @@ pub(super) struct Summary {
     pub state: String,
     #[serde(default)]
     pub status: String,
+    #[serde(default, rename = "ImageID")]
+    pub image_id: String,
+    #[serde(default)]
+    pub ports: Option<Vec<Port>>,
+    #[serde(default)]
+    pub mounts: Option<Vec<Mount>>,
+    #[serde(default)]
+    pub size_rw: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Port {
+    #[serde(default, rename = "IP")]
+    pub ip: Option<String>,
+    #[serde(default)]
+    pub private_port: u16,
+    #[serde(default)]
+    pub public_port: Option<u16>,
+    #[serde(default)]
+    pub r#type: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Mount {
+    #[serde(default)]
+    pub r#type: String,
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Image {
+    pub id: String,
+    #[serde(default)]
+    pub repo_digests: Option<Vec<String>>,
+    #[serde(default)]
+    pub size: i64,
+    #[serde(default)]
+    pub shared_size: i64,
+    #[serde(default)]
+    pub containers: i64,
+}
+
+/// What a registry has under a name, as the engine asked it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Distribution {
+    #[serde(rename = "Descriptor")]
+    pub descriptor: Descriptor,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Descriptor {
+    #[serde(alias = "Digest")]
+    pub digest: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DiskUsage {
+    #[serde(default)]
+    pub layers_size: Option<i64>,
+    #[serde(default)]
+    pub images: Option<Vec<Image>>,
+    #[serde(default)]
+    pub containers: Option<Vec<Summary>>,
+    #[serde(default)]
+    pub volumes: Option<Vec<Volume>>,
+    #[serde(default)]
+    pub build_cache: Option<Vec<BuildCache>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Volume {
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    pub usage_data: Option<VolumeUsage>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct VolumeUsage {
+    #[serde(default)]
+    pub size: i64,
+    #[serde(default)]
+    pub ref_count: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct BuildCache {
+    #[serde(default)]
+    pub size: i64,
+    #[serde(default)]
+    pub in_use: bool,
+    #[serde(default)]
+    pub shared: bool,
 }
 
 #[derive(Debug, Deserialize)]

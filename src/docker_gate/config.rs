@@ -84,7 +84,7 @@ impl Default for Wire {
             users: vec![Account::Name("opsbot".into()), Account::Uid(0)],
             label: "opsbot.customer".into(),
             label_value: None,
-            write: [Verb::Restart].into(),
+            write: [Verb::Start, Verb::Stop, Verb::Restart].into(),
             read: Reads::All,
         }
     }
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(Config::parse(&here), Config::parse(bare), "{here}");
         let config = Config::parse(bare).unwrap();
         assert_eq!((config.uids, config.read), ([0].into(), Reads::All));
-        assert_eq!(config.write, [Verb::Restart].into());
+        assert_eq!(config.write, [Verb::Start, Verb::Stop, Verb::Restart].into());
         assert!(shipped.contains("users = [\"opsbot\", \"root\"]"));
     }
 

@@ -19,7 +19,7 @@ use super::{
     engine::{Answer, Engine},
     refusal::Refusal,
     route::{Action, Route},
-    strip::{self, Inspect, NotDocker},
+    strip::{self, Covered, Inspect, NotDocker},
 };
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -38,11 +38,17 @@ pub struct Patience {
     pub read: Duration,
     /// Until it has done a write, beyond the time that the container has to end.
     pub write: Duration,
+    /// Until it has measured its disk.
+    pub measure: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { read: Duration::from_secs(30), write: Duration::from_secs(60) }
+        Self {
+            read: Duration::from_secs(30),
+            write: Duration::from_secs(60),
+            measure: Duration::from_secs(150),
+        }
     }
 }
 
@@ -112,8 +118,44 @@ impl Gate {
                 let head = head(&answer);
                 Ok(respond(head, Body::from_stream(answer.stream())))
             }
+            Action::Measure => {
+                let covered = self.covered(&route).await?;
+                let answer = self.engine.send(Method::GET, &route.target(""), self.patience.measure).await?;
+                Ok(json(strip::disk(&answer.whole().await?, &self.config, covered.as_ref())?))
+            }
+            Action::Images => Ok(json(strip::images(&self.images(&route).await?)?)),
+            Action::Distribution => self.distribution(&route).await,
             Action::Write(verb) => self.write(uid, verb, &route).await,
         }
+    }
+
+    /// The containers that may be read, where not all may.
+    async fn covered(&self, route: &Route) -> Result<Option<Covered>, Refusal> {
+        if self.config.read == Reads::All {
+            return Ok(None);
+        }
+        let target = route.beside("/containers/json?all=true");
+        let answer = self.engine.send(Method::GET, &target, self.patience.read).await?;
+        Ok(Some(Covered::read(&answer.whole().await?, &self.config)?))
+    }
+
+    /// The images that may be read: all, or those of containers that may.
+    async fn images(&self, route: &Route) -> Result<Vec<strip::Image>, Refusal> {
+        let covered = self.covered(route).await?;
+        let target = route.beside("/images/json");
+        let answer = self.engine.send(Method::GET, &target, self.patience.read).await?;
+        Ok(strip::readable_images(&answer.whole().await?, covered.as_ref())?)
+    }
+
+    /// The engine sends a request to a registry for this one: only to where an image of it came from, so that it
+    /// cannot be made to call anywhere else.
+    async fn distribution(&self, route: &Route) -> Result<Response<Body>, Refusal> {
+        let (repository, _) = route.image.as_ref().ok_or_else(|| Refusal::forbidden("no image is named"))?;
+        if !self.images(route).await?.iter().any(|image| image.came_from(repository)) {
+            return Err(Refusal::forbidden("the engine has no image of that repository from a registry"));
+        }
+        let answer = self.get(&Method::GET, route, "").await?;
+        Ok(json(strip::distribution(&answer.whole().await?)?))
     }
 
     async fn get(&self, method: &Method, route: &Route, id: &str) -> Result<Answer, Refusal> {

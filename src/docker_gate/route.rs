@@ -10,6 +10,7 @@ const OLDEST_MINOR: u8 = 24;
 const LONGEST_GRACE: u64 = 600;
 const MOST_LINES: u64 = 1_000_000;
 const LONGEST_NAME: usize = 128;
+const LONGEST_REPOSITORY: usize = 255;
 const LONGEST_FILTERS: usize = 4096;
 
 /// What is asked of the engine.
@@ -22,6 +23,12 @@ pub(super) enum Action {
     Inspect,
     Logs,
     Stats,
+    /// What is on the disk.
+    Measure,
+    /// The images that the engine has.
+    Images,
+    /// What a registry has under a tag: the engine asks it, and pulls nothing.
+    Distribution,
     Write(Verb),
 }
 
@@ -31,6 +38,8 @@ pub(super) struct Route {
     pub action: Action,
     /// The container's name, id or part of an id; none where no container is meant.
     pub container: Option<String>,
+    /// The repository and the tag of the image that is meant.
+    pub image: Option<(String, String)>,
     /// `/v1.41`, or nothing.
     version: String,
     /// The allowed parameters, written anew.
@@ -47,14 +56,16 @@ impl Route {
             Some((first, rest)) if is_version(first) => (format!("/{first}"), rest),
             _ => (String::new(), segments.as_slice()),
         };
-        let (action, container) = action(method, rest).ok_or_else(|| {
+        let (action, object) = action(method, rest).ok_or_else(|| {
             Refusal::forbidden(format!("{method} on this path is not in its table of routes"))
         })?;
-        if let Some(name) = container {
-            check_name(name)?;
-        }
+        let (container, image) = match object {
+            Object::None => (None, None),
+            Object::Container(name) => (Some(container(name)?), None),
+            Object::Image(parts) => (None, Some(image(parts)?)),
+        };
         let (query, grace) = read_query(action, query.unwrap_or_default())?;
-        Ok(Self { action, container: container.map(str::to_owned), version, query, grace })
+        Ok(Self { action, container, image, version, query, grace })
     }
 
     /// Where the engine is asked, for the container with that full id.
@@ -67,10 +78,21 @@ impl Route {
             Action::Inspect => format!("/containers/{id}/json"),
             Action::Logs => format!("/containers/{id}/logs"),
             Action::Stats => format!("/containers/{id}/stats"),
+            Action::Measure => "/system/df".to_owned(),
+            Action::Images => "/images/json".to_owned(),
+            Action::Distribution => {
+                let (repository, tag) = self.image.clone().unwrap_or_default();
+                format!("/distribution/{repository}:{tag}/json")
+            }
             Action::Write(verb) => format!("/containers/{id}/{}", verb.word()),
         };
         let mark = if self.query.is_empty() { "" } else { "?" };
         format!("{}{path}{mark}{}", self.version, self.query)
+    }
+
+    /// Where the engine is asked for all containers, or for all images.
+    pub(super) fn beside(&self, path: &str) -> String {
+        format!("{}{path}", self.version)
     }
 
     /// Where the engine is asked which container is meant.
@@ -79,28 +101,40 @@ impl Route {
     }
 }
 
+/// What a path names.
+enum Object<'p> {
+    None,
+    Container(&'p str),
+    /// The parts of an image's name.
+    Image(&'p [&'p str]),
+}
+
 /// The table.
-fn action<'p>(method: &str, path: &[&'p str]) -> Option<(Action, Option<&'p str>)> {
+fn action<'p>(method: &str, path: &'p [&'p str]) -> Option<(Action, Object<'p>)> {
+    use Object::{Container, Image, None as Nothing};
     Some(match (method, path) {
-        ("GET" | "HEAD", ["_ping"]) => (Action::Ping, None),
-        ("GET", ["version"]) => (Action::Version, None),
-        ("GET", ["events"]) => (Action::Events, None),
-        ("GET", ["containers", "json"]) => (Action::List, None),
-        ("GET", ["containers", name, "json"]) => (Action::Inspect, Some(name)),
-        ("GET", ["containers", name, "logs"]) => (Action::Logs, Some(name)),
-        ("GET", ["containers", name, "stats"]) => (Action::Stats, Some(name)),
-        ("POST", ["containers", name, "start"]) => (Action::Write(Verb::Start), Some(name)),
-        ("POST", ["containers", name, "stop"]) => (Action::Write(Verb::Stop), Some(name)),
-        ("POST", ["containers", name, "restart"]) => (Action::Write(Verb::Restart), Some(name)),
+        ("GET" | "HEAD", ["_ping"]) => (Action::Ping, Nothing),
+        ("GET", ["version"]) => (Action::Version, Nothing),
+        ("GET", ["events"]) => (Action::Events, Nothing),
+        ("GET", ["system", "df"]) => (Action::Measure, Nothing),
+        ("GET", ["images", "json"]) => (Action::Images, Nothing),
+        ("GET", ["distribution", name @ .., "json"]) => (Action::Distribution, Image(name)),
+        ("GET", ["containers", "json"]) => (Action::List, Nothing),
+        ("GET", ["containers", name, "json"]) => (Action::Inspect, Container(name)),
+        ("GET", ["containers", name, "logs"]) => (Action::Logs, Container(name)),
+        ("GET", ["containers", name, "stats"]) => (Action::Stats, Container(name)),
+        ("POST", ["containers", name, "start"]) => (Action::Write(Verb::Start), Container(name)),
+        ("POST", ["containers", name, "stop"]) => (Action::Write(Verb::Stop), Container(name)),
+        ("POST", ["containers", name, "restart"]) => (Action::Write(Verb::Restart), Container(name)),
         _ => return None,
     })
 }
 
 /// The parts between slashes; a path that could be read in two ways has none.
 fn segments(path: &str) -> Result<Vec<&str>, Refusal> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/');
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/' | b':');
     if !path.bytes().all(plain) {
-        return Err(Refusal::forbidden("a path holds letters, digits, `_`, `.`, `-` and `/` only"));
+        return Err(Refusal::forbidden("a path holds letters, digits, `_`, `.`, `-`, `:` and `/` only"));
     }
     let rest = path.strip_prefix('/').ok_or_else(|| Refusal::forbidden("a path begins with `/`"))?;
     let segments: Vec<_> = rest.split('/').collect();
@@ -115,10 +149,29 @@ fn is_version(segment: &str) -> bool {
     minor.and_then(|m| m.parse::<u8>().ok()).is_some_and(|m| m >= OLDEST_MINOR)
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
-    // The path's characters are a name's characters already.
-    let fine = name.len() <= LONGEST_NAME && name.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if fine { Ok(()) } else { Err(Refusal::forbidden("this is no container's name or id")) }
+fn container(name: &str) -> Result<String, Refusal> {
+    // The path's characters are a name's characters already, but for the colon.
+    let fine = name.len() <= LONGEST_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && !name.contains(':');
+    if fine { Ok(name.to_owned()) } else { Err(Refusal::forbidden("this is no container's name or id")) }
+}
+
+/// Repository and tag of `registry:5000/acme/shop:v1`. The tag must be there: nothing is left to the engine to guess.
+fn image(parts: &[&str]) -> Result<(String, String), Refusal> {
+    let no = || Refusal::forbidden("this is no image's name with its tag");
+    let begins = |part: &str| part.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let (last, before) = parts.split_last().ok_or_else(no)?;
+    let (name, tag) = last.split_once(':').ok_or_else(no)?;
+    // Only a registry, which comes first, has a port.
+    let port = |part: &str| part.split_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let ports = before.iter().enumerate().all(|(n, part)| !part.contains(':') || (n == 0 && port(part)));
+    let repository = before.iter().copied().chain([name]).collect::<Vec<_>>().join("/");
+    let tag_fine =
+        (1..=LONGEST_NAME).contains(&tag.len()) && !tag.contains(':') && !tag.starts_with(['.', '-']);
+    let fine =
+        ports && tag_fine && repository.len() <= LONGEST_REPOSITORY && repository.split('/').all(begins);
+    if fine { Ok((repository, tag.to_owned())) } else { Err(no()) }
 }
 
 /// What a parameter may hold.
@@ -138,7 +191,12 @@ enum Kind {
 
 fn parameters(action: Action) -> &'static [(&'static str, Kind)] {
     match action {
-        Action::Ping | Action::Version | Action::Write(Verb::Start) => &[],
+        Action::Ping
+        | Action::Version
+        | Action::Measure
+        | Action::Images
+        | Action::Distribution
+        | Action::Write(Verb::Start) => &[],
         Action::List => &[
             ("all", Kind::Bool),
             ("limit", Kind::Number(10_000)),
@@ -284,6 +342,14 @@ mod tests {
                 "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D",
             ),
             ("GET", "/containers/json?", "/containers/json"),
+            ("GET", "/system/df", "/system/df"),
+            ("GET", "/images/json", "/images/json"),
+            ("GET", "/distribution/nginx:1.27/json", "/distribution/nginx:1.27/json"),
+            (
+                "GET",
+                "/distribution/127.0.0.1:5000/acme/shop:v1_2/json",
+                "/distribution/127.0.0.1:5000/acme/shop:v1_2/json",
+            ),
             ("POST", "/containers/web/start", "/containers/ID/start"),
             ("POST", "/containers/web/stop?t=600", "/containers/ID/stop?t=600"),
             ("POST", "/containers/web/restart?t=0", "/containers/ID/restart?t=0"),
@@ -329,6 +395,21 @@ mod tests {
             "GET /containers/web/logs?tail=99999999999999999999",
             "GET /containers/web/logs?details=1",
             "GET /containers/web/stats?stream=%74rue",
+            "GET /system/df?type=volume",
+            "GET /images/json?all=1",
+            "GET /distribution/nginx:1/json?x=1",
+            "GET /distribution/json",
+            "GET /distribution/nginx/json",
+            "GET /distribution/nginx:/json",
+            "GET /distribution/nginx:1:2/json",
+            "GET /distribution/nginx:.1/json",
+            "GET /distribution/-nginx:1/json",
+            "GET /distribution/.hidden/nginx:1/json",
+            "GET /distribution/host:x/nginx:1/json",
+            "GET /distribution/host:99999/nginx:1/json",
+            "GET /distribution/host/acme:5000/nginx:1/json",
+            "GET /distribution/nginx@sha256:1/json",
+            "GET /containers/web:1/json",
             "POST /containers/web/start?detachKeys=a",
             "POST /containers/web/start?t=1",
             "POST /containers/web/stop?signal=KILL",
@@ -343,6 +424,8 @@ mod tests {
         let long = format!("/containers/json?filters=%7B%22name%22%3A%5B%22{}%22%5D%7D", "a".repeat(4096));
         assert!(read("GET", &long).is_err());
         assert!(read("GET", &format!("/containers/{}/json", "a".repeat(129))).is_err());
+        assert!(read("GET", &format!("/distribution/{}:1/json", "a".repeat(256))).is_err());
+        assert!(read("GET", &format!("/distribution/a:{}/json", "1".repeat(129))).is_err());
     }
 
     proptest! {
@@ -359,8 +442,12 @@ mod tests {
                 let path = path.strip_prefix(&route.version).unwrap();
                 let table = ["/_ping", "/version", "/events", "/containers/json", "/containers/ID/json",
                     "/containers/ID/logs", "/containers/ID/stats", "/containers/ID/start", "/containers/ID/stop",
-                    "/containers/ID/restart"];
-                prop_assert!(table.contains(&path), "{target}");
+                    "/containers/ID/restart", "/system/df", "/images/json"];
+                let name = path.strip_prefix("/distribution/").and_then(|rest| rest.strip_suffix("/json"));
+                let is_image = name.and_then(|n| n.rsplit_once(':')).is_some_and(|(repository, tag)| {
+                    !tag.is_empty() && repository.split('/').all(|p| p.starts_with(|c: char| c.is_ascii_alphanumeric()))
+                });
+                prop_assert!(table.contains(&path) || is_image, "{target}");
                 prop_assert_eq!(method == "POST", matches!(route.action, Action::Write(_)));
             }
         }

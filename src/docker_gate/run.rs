@@ -28,8 +28,8 @@ const USAGE: u8 = 2;
 const CONFIG: u8 = 78;
 const ROOT: u32 = 0;
 
-/// Holds Docker's socket and lets through what OpsBot's daemon needs: list, inspect, logs, stats, events, and start,
-/// stop or restart of labelled containers.
+/// Holds Docker's socket and lets through what OpsBot's daemon needs: list, inspect, logs, stats, events, images, disk
+/// usage, what registries have of them, and start, stop or restart of labelled containers.
 #[derive(Debug, Parser)]
 #[command(name = "opsbot-docker-helper", version)]
 struct Args {

@@ -1,31 +1,83 @@
 //! Answers without what nobody asked for: a field that is not named here does not leave. No IO.
 //!
 //! Named are the fields that the daemon's Docker client reads, and those that tell a container from another.
-//! Environment, command lines and mounts are where secrets stand, so they are not among them.
+//! Environment, command lines and paths are where secrets stand, so they are not among them.
 
-use std::collections::BTreeMap;
+mod objects;
+
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
 use super::Config;
+pub(super) use objects::{Covered, Image, disk, distribution, images, readable_images};
 
-type Labels = BTreeMap<String, String>;
+pub(super) type Labels = BTreeMap<String, String>;
 
-/// One container of `GET /containers/json`.
+/// One container of `GET /containers/json`, or of `GET /system/df`, which tells its size too.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Summary {
-    id: String,
+pub(super) struct Summary {
+    pub id: String,
     #[serde(default)]
     names: Option<Vec<String>>,
     #[serde(default)]
     image: String,
+    #[serde(default, rename = "ImageID", skip_serializing_if = "String::is_empty")]
+    pub image_id: String,
     #[serde(default)]
-    labels: Option<Labels>,
+    pub labels: Option<Labels>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     state: String,
     #[serde(default)]
     status: String,
+    #[serde(default)]
+    ports: Option<Vec<Port>>,
+    #[serde(default)]
+    pub mounts: Option<Vec<Mount>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size_rw: Option<i64>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Port {
+    #[serde(default, rename = "IP", skip_serializing_if = "Option::is_none")]
+    ip: Option<String>,
+    #[serde(default)]
+    private_port: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_port: Option<u16>,
+    #[serde(default)]
+    r#type: String,
+}
+
+/// A volume has a name; of what else is mounted nothing leaves, and never a path.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Mount {
+    #[serde(default)]
+    r#type: String,
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+impl Summary {
+    /// The container without labels that look like secrets, and without paths.
+    pub(super) fn bare(self, config: &Config) -> Self {
+        let mounts = self
+            .mounts
+            .map(|mounts| mounts.into_iter().filter(|m| m.r#type == "volume" && m.name.is_some()).collect());
+        let mut ports = self.ports;
+        for port in ports.iter_mut().flatten() {
+            port.ip = port.ip.take().filter(|ip| ip.parse::<IpAddr>().is_ok());
+        }
+        Self { labels: self.labels.map(|l| without_secrets(l, config)), mounts, ports, ..self }
+    }
+
+    pub(super) fn is_covered(&self, config: &Config) -> bool {
+        config.covers(self.labels.as_ref().and_then(|labels| labels.get(&config.label)))
+    }
 }
 
 /// `GET /containers/{id}/json`.
@@ -160,11 +212,8 @@ impl Inspect {
 /// A list of containers with what may leave; `all` or only those with the label.
 pub(super) fn list(bytes: &[u8], config: &Config, all: bool) -> Result<Vec<u8>, NotDocker> {
     let listed: Vec<Summary> = serde_json::from_slice(bytes).map_err(|_| NotDocker)?;
-    let kept: Vec<_> = listed
-        .into_iter()
-        .filter(|s| all || config.covers(s.labels.as_ref().and_then(|l| l.get(&config.label))))
-        .map(|s| Summary { labels: s.labels.map(|l| without_secrets(l, config)), ..s })
-        .collect();
+    let kept: Vec<_> =
+        listed.into_iter().filter(|s| all || s.is_covered(config)).map(|s| s.bare(config)).collect();
     serde_json::to_vec(&kept).map_err(|_| NotDocker)
 }
 
@@ -183,7 +232,7 @@ pub(super) fn event(line: &str, config: &Config, all: bool) -> Option<String> {
     serde_json::to_string(&event).ok().map(|line| line + "\n")
 }
 
-fn without_secrets(mut labels: Labels, config: &Config) -> Labels {
+pub(super) fn without_secrets(mut labels: Labels, config: &Config) -> Labels {
     labels.retain(|name, value| *name == config.label || !(names_a_secret(name) || holds_a_secret(value)));
     labels
 }

@@ -198,6 +198,16 @@ fn unknown(name: &str, specs: &[ToolSpec]) -> String {
 
 fn arguments(spec: &ToolSpec, text: &str) -> Result<ToolCall, String> {
     let mut args = Map::new();
+    if let [Param { name, kind: ParamKind::Text, .. }] = spec.params.as_slice() {
+        // Pasted text is taken as it is, with its lines and quotation marks.
+        let text = text.strip_prefix(&format!("{name}=")).unwrap_or(text);
+        let quoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).filter(|t| !t.contains('"'));
+        args.insert((*name).to_owned(), quoted.unwrap_or(text).into());
+        let args = spec
+            .read_args(&Value::Object(args))
+            .map_err(|e| format!("{e}. It is written {}", usage(spec)))?;
+        return Ok(ToolCall { tool: spec.name.to_owned(), args });
+    }
     let mut open = spec.params.iter().peekable();
     let tokens = split(text)?;
     for (n, token) in tokens.iter().enumerate() {

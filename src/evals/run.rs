@@ -20,6 +20,7 @@ use crate::{
     app::{self, Failure},
     domain::{Actor, ChannelKind, ConversationKey, Inbound, Origin, Role, ToolSpec},
     engine::{Bounds, Brain, Engine, KnownPeople, Parts, Sink},
+    logs::Sources,
     playbook::Playbooks,
     policy::Redactor,
     runtime::{Counters, Stopwatch, clock},
@@ -59,6 +60,7 @@ pub struct Bench {
     brain: Option<Brain>,
     spill: Arc<SpillStore>,
     playbooks: Arc<Playbooks>,
+    logs: Sources,
     specs: Vec<ToolSpec>,
 }
 
@@ -75,7 +77,7 @@ impl Bench {
         let specs = backends.registry.specs().to_vec();
         let mut playbooks = Playbooks::default();
         playbooks.add("recover-web.toml", RECOVER_WEB, &specs);
-        Ok(Self { site, brain, spill, playbooks: Arc::new(playbooks), specs })
+        Ok(Self { site, brain, spill, playbooks: Arc::new(playbooks), logs: backends.logs, specs })
     }
 
     /// The tools of this build.
@@ -124,7 +126,7 @@ impl Bench {
             store: Store::in_memory(key).await?,
             registry,
             brain: self.brain.clone(),
-            directory: app::directory(self.site.source().clone()),
+            directory: app::directory(self.site.source().clone(), self.logs.clone()),
             people: Arc::new(KnownPeople::new(vec![])),
             redactor: Arc::new(Redactor::new([])),
             playbooks: self.playbooks.clone(),

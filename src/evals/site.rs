@@ -112,9 +112,13 @@ fn listed(host: &str, customer: &str, service: &str, needs: &str) -> Listed {
         host: host.into(),
         id: hex(&Sha256::digest(name.as_bytes())),
         image: format!("shop/{service}:1.4"),
+        image_id: format!("sha256:{}", hex(&Sha256::digest(service.as_bytes()))),
         labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect::<BTreeMap<_, _>>(),
         state: State::Running,
         health: Health::Healthy,
+        status: "Up 9 days".into(),
+        ports: vec![],
+        volumes: vec![],
         name,
     }
 }

@@ -27,7 +27,7 @@ impl Inventory {
             entry.members.sort_by(|a, b| (&a.r.service, &a.r.name).cmp(&(&b.r.service, &b.r.name)));
         }
         made.conflicts.sort_by(|a, b| (&a.container, &a.sentence).cmp(&(&b.container, &b.sentence)));
-        made.strays.sort();
+        made.strays.sort_by(|a, b| (&a.name, &a.host).cmp(&(&b.name, &b.host)));
         made
     }
 
@@ -38,7 +38,7 @@ impl Inventory {
         let needs = sight.needs();
         self.conflicts.append(&mut sight.conflicts);
         let Some(id) = customer else {
-            self.strays.push(listed.name);
+            self.strays.push(listed);
             return;
         };
         let entry = self.customers.entry(id.clone()).or_insert_with(|| Entry {
@@ -199,8 +199,12 @@ pub(super) mod tests {
             name: name.into(),
             labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             image: "i".into(),
+            image_id: String::new(),
             state: State::Running,
             health: Health::None,
+            status: String::new(),
+            ports: vec![],
+            volumes: vec![],
         }
     }
 
@@ -251,8 +255,10 @@ pub(super) mod tests {
         for (name, labels, want, conflicts) in table {
             let made = Inventory::build(&rules, vec![listed(name, labels)], vec![]);
             let got = made.customers.iter().find_map(|(id, e)| Some((id, e.members.first()?)));
-            let got =
-                got.map_or(format!("-/{}", made.strays.join("")), |(id, m)| format!("{id}/{}", m.r.service));
+            let got = got.map_or(
+                format!("-/{}", made.strays.iter().map(|l| l.name.as_str()).collect::<String>()),
+                |(id, m)| format!("{id}/{}", m.r.service),
+            );
             assert_eq!((got.as_str(), made.conflicts.len()), (*want, *conflicts), "{name} {labels:?}");
         }
     }
@@ -292,7 +298,7 @@ pub(super) mod tests {
         };
         let rules = Rules::new(LabelNames::default(), vec![config("shop-*")]).unwrap();
         let made = Inventory::build(&rules, vec![listed("shop-web", &[])], vec![]);
-        assert_eq!(made.strays(), ["shop-web"]);
+        assert_eq!(made.strays().iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["shop-web"]);
         let error = Rules::new(LabelNames::default(), vec![config("shop-[")]).unwrap_err();
         assert!(error.contains("19") && error.contains("shop-["), "{error}");
     }

@@ -110,7 +110,7 @@ pub struct Conflict {
 pub struct Inventory {
     customers: BTreeMap<CustomerId, Entry>,
     conflicts: Vec<Conflict>,
-    strays: Vec<String>,
+    strays: Vec<Listed>,
     gaps: Vec<ToolError>,
 }
 
@@ -145,8 +145,8 @@ impl Inventory {
         &self.conflicts
     }
 
-    /// Containers that belong to no customer.
-    pub fn strays(&self) -> &[String] {
+    /// Containers that belong to no customer, by name.
+    pub fn strays(&self) -> &[Listed] {
         &self.strays
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     agent::port::{RunContext, Tool},
-    docker::{Health, State},
+    docker::{Health, Listed, State},
     domain::{
         Args, Block, Customer, Level, Outcome, ResolvedCall, Risk, Target, ToolCall, ToolError, ToolOutput,
         ToolSpec,
@@ -56,8 +56,8 @@ impl Tool for ListCustomers {
 }
 
 /// A container that a list shows as not well.
-fn ill(m: &Member) -> bool {
-    m.listed.state != State::Running || m.listed.health == Health::Unhealthy
+pub(super) fn ill(listed: &Listed) -> bool {
+    listed.state != State::Running || listed.health == Health::Unhealthy
 }
 
 fn service(m: &Member) -> String {
@@ -85,7 +85,7 @@ fn render(inventory: &Inventory) -> Result<ToolOutput, ToolError> {
         vec![c.id.to_string(), name, c.domain.clone().unwrap_or_default(), services(c)]
     };
     let rows: Vec<_> = customers.iter().map(row).collect();
-    let ill = customers.iter().filter(|c| inventory.members(&c.id).iter().any(ill)).count();
+    let ill = customers.iter().filter(|c| inventory.members(&c.id).iter().any(|m| ill(&m.listed))).count();
     let mut summary = match customers.len() {
         1 => "1 customer".to_owned(),
         n => format!("{n} customers"),
@@ -112,7 +112,7 @@ fn render(inventory: &Inventory) -> Result<ToolOutput, ToolError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{docker::Listed, domain::HostName, inventory::Rules};
+    use crate::{domain::HostName, inventory::Rules};
 
     fn listed(service: &str, state: State, health: Health) -> Listed {
         let labels = [("opsbot.customer", "19"), ("opsbot.service", service)];
@@ -122,8 +122,12 @@ mod tests {
             name: format!("c19-{service}"),
             labels: labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             image: "i".into(),
+            image_id: String::new(),
             state,
             health,
+            status: String::new(),
+            ports: vec![],
+            volumes: vec![],
         }
     }
 

@@ -18,9 +18,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("prometheus", &["domain", "runtime"]),
     ("playbook", &["domain"]),
     ("cache", &["domain"]),
+    ("logs", &["domain", "runtime"]),
     ("spill", &["domain"]),
     ("store", &["domain", "policy", "runtime"]),
-    ("config", &["domain", "policy", "runtime"]),
+    ("config", &["domain", "policy", "logs", "runtime"]),
     ("llm", &["domain", "policy", "agent", "runtime"]),
     (
         "tools",
@@ -29,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "policy",
             "agent",
             "docker",
+            "logs",
             "prometheus",
             "cache",
             "inventory",
@@ -100,14 +102,14 @@ fn only_the_policy_mints_permits() {
 
 /// A write takes a permit; the engine's own does not, so nobody but the tool that was given one may reach it.
 #[test]
-fn only_the_restart_tool_restarts_containers() {
+fn only_the_restart_tool_and_its_kin_change_containers() {
     check(|file, text, wrong| {
         if is_test(file) || file.starts_with("src/docker") {
             return;
         }
         let code = production(&bare(text));
-        if !file.starts_with("src/tools/restart") && restarts(&code) {
-            wrong.push("only `tools/restart` restarts containers, with a permit".into());
+        if !file.starts_with("src/tools/restart") && changes(&code) {
+            wrong.push("only `tools/restart` starts, stops and restarts containers, with a permit".into());
         }
         if code.contains("bollard::") {
             wrong.push("only `docker` speaks with an engine".into());
@@ -264,14 +266,18 @@ fn impurities(code: &str) -> Vec<&'static str> {
     IMPURE.iter().filter(whole).copied().collect()
 }
 
-/// Whether `code` calls or names a method `restart`; `..restart()` takes fields from a function's value.
-fn restarts(code: &str) -> bool {
+/// Whether `code` calls or names a method that changes a container; `..restart_container()` takes fields from a
+/// function's value.
+fn changes(code: &str) -> bool {
+    const METHODS: [&str; 3] = ["start_container", "stop_container", "restart_container"];
     let code: String = code.split_whitespace().collect();
-    code.match_indices(".restart(").any(|(at, _)| !code[..at].ends_with('.'))
-        || code.match_indices("DockerHosts").any(|(at, m)| {
-            let rest = code[at + m.len()..].trim_start_matches('>');
-            rest.starts_with("::restart")
-        })
+    METHODS.iter().any(|method| {
+        code.match_indices(&format!(".{method}(")).any(|(at, _)| !code[..at].ends_with('.'))
+            || code.match_indices("DockerHosts").any(|(at, m)| {
+                let rest = code[at + m.len()..].trim_start_matches('>');
+                rest.starts_with(&format!("::{method}"))
+            })
+    })
 }
 
 /// `code` without its inline test modules, which may read clocks and use whom they like.
@@ -411,19 +417,19 @@ fn impure_words_are_seen_outside_tests_and_text() {
 }
 
 #[test]
-fn a_restart_is_seen_however_it_is_written() {
+fn a_change_is_seen_however_it_is_written() {
     let table = [
-        ("self.hosts().restart(r, grace).await", true),
-        ("hosts\n    .restart(\n r, grace)", true),
-        ("DockerHosts::restart(&hosts, r, grace)", true),
-        ("<crate::docker::DockerHosts>::restart(&hosts, r, grace)", true),
-        ("all.map(DockerHosts::restart)", true),
-        ("ModelCall { id: None, ..restart() }", false),
-        ("use crate::tools::restart::RestartLimits; restart(x); parts.restart", false),
-        ("// hosts.restart(r)\nlet x = \"hosts.restart(r)\";", false),
+        ("self.hosts().restart_container(r, grace).await", true),
+        ("hosts\n    .stop_container(\n r, grace)", true),
+        ("DockerHosts::start_container(&hosts, r)", true),
+        ("<crate::docker::DockerHosts>::restart_container(&hosts, r, grace)", true),
+        ("all.map(DockerHosts::stop_container)", true),
+        ("ModelCall { id: None, ..restart_container() }", false),
+        ("use crate::tools::restart::RestartLimits; restart_container(x); parts.restart", false),
+        ("// hosts.restart_container(r)\nlet x = \"hosts.stop_container(r)\";", false),
     ];
     for (code, want) in table {
-        assert_eq!(restarts(&bare(code)), want, "{code}");
+        assert_eq!(changes(&bare(code)), want, "{code}");
     }
 }
 

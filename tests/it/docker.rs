@@ -3,6 +3,10 @@
 pub mod boxes;
 pub mod fake;
 mod faults;
+mod hosts;
+mod image_updates;
 mod real;
+mod registry;
 mod rig;
+mod start_stop;
 mod tls;

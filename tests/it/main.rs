@@ -20,6 +20,7 @@ mod evals;
 mod fake;
 mod http;
 mod llm;
+mod logs;
 mod playbooks;
 mod prometheus;
 mod promql;

@@ -37,6 +37,12 @@ const KNOWN: &[(&str, &str, bool, bool)] = &[
     ("list_active_alerts", "Alerts", true, false),
     ("get_recent_logs", "Logs", false, true),
     ("restart_container", "Restart…", false, true),
+    ("start_container", "Start…", false, true),
+    ("stop_container", "Stop…", false, true),
+    ("get_disk_usage", "Disk", true, false),
+    ("image_updates", "Image updates", true, false),
+    // The button that leads to a customer's containers shows the same.
+    ("list_containers", "All containers", false, false),
 ];
 
 /// What menus are made from.

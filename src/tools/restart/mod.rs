@@ -1,5 +1,8 @@
-//! The tool `restart_container`: one service or the whole stack, what others need first, each verified before the next.
+//! The tool `restart_container`, and the steps that it shares with start and stop: in order, each verified before the next.
 
+mod act;
+mod plan;
+mod report;
 mod run;
 mod watch;
 
@@ -8,20 +11,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub(super) use act::Act;
+pub(super) use plan::resolve;
+pub(super) use run::Steps;
+
 use super::place::{Place, customer_param, service_param};
 use crate::{
     agent::port::{RunContext, Tool},
-    domain::{ContainerRef, PlanStep, ResolvedCall, Risk, ToolCall, ToolError, ToolOutput, ToolSpec},
+    domain::{ResolvedCall, Risk, ToolCall, ToolError, ToolOutput, ToolSpec},
     inventory::InventorySource,
     policy::Permit,
 };
 
-/// How long the steps of a restart may take.
+/// How long the steps of a restart, a start or a stop may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartLimits {
     /// How long a container may take to end before it is killed.
     pub grace: Duration,
-    /// Within which time it must be up.
+    /// Within which time it must be up, or down.
     pub up_within: Duration,
     /// How long it must stay up to be believed.
     pub settle: Duration,
@@ -44,9 +51,7 @@ impl Default for RestartLimits {
 #[derive(Debug)]
 pub struct RestartContainer {
     spec: ToolSpec,
-    source: InventorySource,
-    limits: RestartLimits,
-    clock: fn() -> Timestamp,
+    steps: Steps,
 }
 
 impl RestartContainer {
@@ -58,11 +63,18 @@ impl RestartContainer {
             params: vec![customer_param(), service_param()],
             floor: Risk::Confirm,
             default: Risk::Confirm,
-            phrases: &[],
+            phrases: &[
+                "reboot",
+                "bounce",
+                "power cycle",
+                "stop and start",
+                "start again",
+                "turn it off and on",
+            ],
             untrusted: true,
             timeout: Duration::from_secs(900),
         };
-        Self { spec, source, limits, clock }
+        Self { spec, steps: Steps::new(source, limits, clock) }
     }
 }
 
@@ -73,28 +85,10 @@ impl Tool for RestartContainer {
     }
 
     async fn resolve(&self, call: &ToolCall) -> Result<ResolvedCall, ToolError> {
-        let place = Place::find(&self.source, call).await?;
-        // Half a stack is not what was asked for.
-        if place.service.is_none()
-            && let Some(gap) = place.inventory.first_gap()
-        {
-            return Err(gap.clone());
-        }
-        let containers = place.in_order()?;
-        if containers.is_empty() {
-            return Err(place.none());
-        }
-        let plan = containers.iter().map(step).collect();
-        Ok(ResolvedCall { plan, ..place.resolved(call, containers) })
+        resolve(Act::Restart, Place::find(self.steps.source(), call).await?, call)
     }
 
     async fn call(&self, permit: Permit, cx: &RunContext) -> Result<ToolOutput, ToolError> {
-        self.run(permit.call(), cx).await
+        self.steps.run(Act::Restart, permit, cx).await
     }
-}
-
-fn step(r: &ContainerRef) -> PlanStep {
-    let short: String = r.id.chars().take(12).collect();
-    let text = format!("restart container {} ({short}, service {}) on {}", r.name, r.service, r.host);
-    PlanStep { text, container: Some(r.clone()), now: None }
 }

@@ -1,4 +1,4 @@
-//! Whether a restarted container is up, judged look by look: pure.
+//! Whether a container came up, or went down, judged look by look: pure.
 
 use jiff::Timestamp;
 
@@ -9,33 +9,65 @@ use crate::docker::{ContainerInfo, Health, State};
 pub(super) enum Verdict {
     /// Not decided yet.
     Wait,
-    /// It runs, its check passes, and it stayed so.
-    Up,
-    /// It ended again; the reason follows its name.
-    Down(String),
+    /// It is as it should be: it runs, its check passes, and it stayed so; or it has ended.
+    Reached,
+    /// It will not be; the reason follows its name.
+    Missed(String),
 }
 
-/// Follows one container after its restart.
+/// Follows one container after it was changed.
 #[derive(Debug)]
 pub(super) struct Watch {
+    goal: Goal,
     restarts_before: i64,
     settle_looks: u32,
     started: Option<Timestamp>,
     good: u32,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Goal {
+    Up,
+    Down,
+}
+
 impl Watch {
-    /// `settle_looks` is how many looks in a row it must run.
-    pub(super) fn new(before: &ContainerInfo, settle_looks: u32) -> Self {
-        Self { restarts_before: before.restart_count, settle_looks, started: None, good: 0 }
+    /// Until it is up; `settle_looks` is how many looks in a row it must run.
+    pub(super) fn up(before: &ContainerInfo, settle_looks: u32) -> Self {
+        let restarts_before = before.restart_count;
+        Self { goal: Goal::Up, restarts_before, settle_looks, started: None, good: 0 }
+    }
+
+    /// Until it has ended.
+    pub(super) fn down(before: &ContainerInfo) -> Self {
+        Self { goal: Goal::Down, started: before.started_at, ..Self::up(before, 0) }
     }
 
     /// Takes in what one look saw.
     pub(super) fn see(&mut self, info: &ContainerInfo) -> Verdict {
+        match self.goal {
+            Goal::Up => self.see_up(info),
+            Goal::Down => self.see_down(info),
+        }
+    }
+
+    fn see_down(&self, info: &ContainerInfo) -> Verdict {
         match info.state {
-            State::Exited | State::Dead => return Verdict::Down(ended(info)),
-            State::Restarting => return Verdict::Down(format!("it keeps ending: {}", ended(info))),
-            State::Removing => return Verdict::Down("it is being removed".into()),
+            State::Created | State::Exited | State::Dead => Verdict::Reached,
+            State::Running if info.started_at > self.started => {
+                Verdict::Missed("somebody started it again meanwhile".into())
+            }
+            State::Running | State::Paused | State::Restarting | State::Removing | State::Unknown => {
+                Verdict::Wait
+            }
+        }
+    }
+
+    fn see_up(&mut self, info: &ContainerInfo) -> Verdict {
+        match info.state {
+            State::Exited | State::Dead => return Verdict::Missed(ended(info)),
+            State::Restarting => return Verdict::Missed(format!("it keeps ending: {}", ended(info))),
+            State::Removing => return Verdict::Missed("it is being removed".into()),
             State::Created | State::Paused | State::Unknown => {
                 self.good = 0;
                 return Verdict::Wait;
@@ -49,12 +81,12 @@ impl Watch {
             // While it runs the engine tells no exit code.
             let times =
                 if info.restart_count > 1 { format!(" {} times", info.restart_count) } else { String::new() };
-            return Verdict::Down(format!("it ended and was started again by the engine{times}"));
+            return Verdict::Missed(format!("it ended and was started again by the engine{times}"));
         }
         self.started = info.started_at;
         self.good += 1;
         let healthy = matches!(info.health, Health::None | Health::Healthy);
-        if healthy && self.good > self.settle_looks { Verdict::Up } else { Verdict::Wait }
+        if healthy && self.good > self.settle_looks { Verdict::Reached } else { Verdict::Wait }
     }
 }
 
@@ -73,7 +105,7 @@ fn ended(info: &ContainerInfo) -> String {
     text
 }
 
-/// Why it is not up when time has run out.
+/// Why it is not as it should be when time has run out.
 pub(super) fn overdue(info: &ContainerInfo) -> String {
     match (info.state, info.health) {
         (State::Running, Health::Unhealthy) => {
@@ -141,13 +173,30 @@ mod tests {
             ("is removed", &[(S::Removing, H::None, 0, 0)], "down"),
         ];
         for (what, looks, want) in table {
-            let mut watch = Watch::new(&info(S::Running, H::None, 5, 0), 2);
+            let mut watch = Watch::up(&info(S::Running, H::None, 5, 0), 2);
             let seen = looks.iter().map(|(s, h, n, at)| match watch.see(&info(*s, *h, *n, *at)) {
                 Verdict::Wait => "wait",
-                Verdict::Up => "up",
-                Verdict::Down(_) => "down",
+                Verdict::Reached => "up",
+                Verdict::Missed(_) => "down",
             });
             assert_eq!(seen.collect::<Vec<_>>().join(" "), *want, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_stop_is_over_when_it_has_ended() {
+        let before = info(State::Running, Health::None, 0, 5);
+        let table = [
+            (State::Exited, 5, Verdict::Reached),
+            (State::Created, 0, Verdict::Reached),
+            (State::Running, 5, Verdict::Wait),
+            (State::Paused, 5, Verdict::Wait),
+            (State::Removing, 5, Verdict::Wait),
+            (State::Running, 6, Verdict::Missed("somebody started it again meanwhile".into())),
+        ];
+        for (state, started, want) in table {
+            let mut watch = Watch::down(&before);
+            assert_eq!(watch.see(&info(state, Health::None, 0, started)), want, "{state}");
         }
     }
 }

@@ -4,8 +4,14 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use bollard::{
     Docker,
-    models::{ContainerCreateBody, HealthConfig, HostConfig as Limits, RestartPolicy, RestartPolicyNameEnum},
-    query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
+    models::{
+        ContainerConfig, ContainerCreateBody, HealthConfig, HostConfig as Limits, RestartPolicy,
+        RestartPolicyNameEnum,
+    },
+    query_parameters::{
+        CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+        RemoveImageOptionsBuilder, RemoveVolumeOptions,
+    },
 };
 use opsbot::{
     docker::{DockerHosts, HostConfig},
@@ -23,6 +29,10 @@ pub struct Make<'a> {
     pub check: Option<&'a str>,
     pub restarts: bool,
     pub tty: bool,
+    /// Another image than the sandbox's.
+    pub image: Option<&'a str>,
+    /// A volume at `/data`.
+    pub volume: Option<&'a str>,
 }
 
 /// Containers of one customer with a random id.
@@ -31,6 +41,8 @@ pub struct Boxes {
     pub url: String,
     pub customer: String,
     made: tokio::sync::Mutex<Vec<ContainerRef>>,
+    images: tokio::sync::Mutex<Vec<String>>,
+    volumes: tokio::sync::Mutex<Vec<String>>,
 }
 
 /// Runs `test` with throwaway containers, which go whether it passes or not. Without an engine it is skipped, in CI it fails.
@@ -43,10 +55,25 @@ pub async fn with_boxes<F: Future<Output = ()> + Send + 'static>(test: impl FnOn
     };
     let docker = Docker::connect_with_host(&url).unwrap().negotiate_version().await.unwrap();
     let customer = format!("t-{:08x}", rand::random::<u32>());
-    let boxes = Arc::new(Boxes { docker, url, customer, made: Default::default() });
+    let boxes = Arc::new(Boxes {
+        docker,
+        url,
+        customer,
+        made: Default::default(),
+        images: Default::default(),
+        volumes: Default::default(),
+    });
     let ended = tokio::spawn(test(Arc::clone(&boxes))).await;
     for r in boxes.made.lock().await.iter() {
         boxes.remove(r).await;
+    }
+    for image in boxes.images.lock().await.iter() {
+        let options = RemoveImageOptionsBuilder::default().force(true).build();
+        // The test may have moved its name to another.
+        let _gone = boxes.docker.remove_image(image, Some(options), None).await;
+    }
+    for volume in boxes.volumes.lock().await.iter() {
+        let _gone = boxes.docker.remove_volume(volume, None::<RemoveVolumeOptions>).await;
     }
     ended.unwrap();
 }
@@ -77,7 +104,7 @@ impl Boxes {
         ];
         let second = 1_000_000_000;
         let body = ContainerCreateBody {
-            image: Some(IMAGE.into()),
+            image: Some(make.image.unwrap_or(IMAGE).into()),
             cmd: Some(["sh", "-c", make.script].map(String::from).into()),
             tty: Some(make.tty),
             labels: Some(labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect::<HashMap<_, _>>()),
@@ -91,6 +118,7 @@ impl Boxes {
             host_config: Some(Limits {
                 memory: Some(32 << 20),
                 init: Some(true),
+                binds: make.volume.map(|volume| vec![format!("{volume}:/data")]),
                 network_mode: Some("none".into()),
                 restart_policy: make.restarts.then_some(RestartPolicy {
                     name: Some(RestartPolicyNameEnum::ON_FAILURE),
@@ -100,12 +128,22 @@ impl Boxes {
             }),
             ..Default::default()
         };
+        self.volumes.lock().await.extend(make.volume.map(str::to_owned));
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let id = self.docker.create_container(Some(options), body).await.unwrap().id;
         let r = ContainerRef { host: "local".into(), id, name, service: make.service.into() };
         self.made.lock().await.push(r.clone());
         self.docker.start_container(&r.id, None).await.unwrap();
         r
+    }
+
+    /// Makes an image of a container under that name; it goes at the end.
+    pub async fn commit(&self, r: &ContainerRef, repository: &str, tag: &str) -> String {
+        let options =
+            CommitContainerOptionsBuilder::default().container(&r.id).repo(repository).tag(tag).build();
+        let id = self.docker.commit_container(options, ContainerConfig::default()).await.unwrap().id;
+        self.images.lock().await.extend([format!("{repository}:{tag}"), id.clone()]);
+        id
     }
 
     pub async fn remove(&self, r: &ContainerRef) {

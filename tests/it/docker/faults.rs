@@ -92,7 +92,7 @@ async fn a_log_of_one_huge_line_and_broken_text_is_read_within_bounds() {
     let query = LogQuery::tail(50);
     let read = engine.hosts(Duration::from_secs(10)).logs(&container("web"), &query).await.unwrap();
     assert_eq!(read.lines.len(), 2);
-    assert_eq!((read.lines[0].cut_from, read.lines[0].text.as_str().len()), (Some(10 << 20), query.max_line));
+    assert_eq!((read.lines[0].cut_from, read.lines[0].text.as_str().len()), (Some(10 << 20), 2_000));
     assert_eq!(read.lines[1].text.as_str(), "bad \u{fffd}\u{fffd} utf-8");
     assert_eq!(read.broke, None);
 }
@@ -147,6 +147,8 @@ async fn a_whole_stack_is_not_restarted_while_a_host_is_down() {
     let hosts = DockerHosts::connect(vec![good.config("fake", SOON), bad.config("other", SOON)]);
     let rig = Rig::new(hosts);
     let error = rig.resolve("restart_container", json!({"customer_id": 19})).await.unwrap_err();
+    assert!(error.to_string().contains("Docker host other"), "{error}");
+    let error = rig.resolve("stop_container", json!({"customer_id": 19})).await.unwrap_err();
     assert!(error.to_string().contains("Docker host other"), "{error}");
     let one = rig.resolve("restart_container", json!({"customer_id": 19, "service": "web"})).await.unwrap();
     assert_eq!(one.target.containers.len(), 1);
@@ -217,6 +219,44 @@ async fn an_engine_that_hangs_in_a_restart_leaves_no_claim() {
     );
 }
 
+#[tokio::test]
+async fn a_start_that_the_engine_refuses_and_a_stop_that_hangs_are_told() {
+    let stopped = listing().replace("running", "exited");
+    let exited = |id: char| running(id, "").replace("running", "exited");
+    let engine = Engine::start(move |path| match path {
+        p if p.contains("/containers/json") => Some(Act::json(stopped.clone())),
+        p if p.starts_with("POST") => {
+            Some(Act::Answer(500, br#"{"message":"driver failed: port is already allocated"}"#.into()))
+        }
+        p if p.contains("/logs") => Some(Act::Answer(200, vec![])),
+        p if p.contains(&"f".repeat(64)) => Some(Act::json(exited('f'))),
+        p if p.contains(&"d".repeat(64)) => Some(Act::json(exited('d'))),
+        _ => None,
+    })
+    .await;
+    let rig = Rig::new(engine.hosts(SOON));
+    let out = rig.write("start_container", json!({"customer_id": 19})).await.unwrap();
+    assert_eq!(out.outcome, Outcome::NotUp);
+    assert!(out.summary.contains("could not start it: driver failed: port is already"), "{}", out.summary);
+    assert!(out.text.contains("not touched: web"), "{}", out.text);
+    let engine = Engine::start(|path| match path {
+        p if p.contains("/containers/json") => Some(Act::json(listing())),
+        p if p.starts_with("POST") => Some(Act::Hang),
+        p if p.contains(&"f".repeat(64)) => Some(Act::json(running('f', "healthy"))),
+        p if p.contains(&"d".repeat(64)) => Some(Act::json(running('d', "healthy"))),
+        _ => None,
+    })
+    .await;
+    let limits = opsbot::tools::restart::RestartLimits { grace: Duration::ZERO, ..rig::limits() };
+    let rig = Rig::with(engine.hosts(SOON), rig::nothing(), rig::nothing(), limits);
+    let error = rig.write("stop_container", json!({"customer_id": 19})).await.unwrap_err().to_string();
+    // What others need is stopped last.
+    assert!(
+        error.contains("whether web was stopped is not known") && error.contains("not touched: db"),
+        "{error}"
+    );
+}
+
 #[test]
 fn the_tools_are_short_enough_for_a_small_model() {
     let rig_hosts = DockerHosts::connect(vec![HostConfig {
@@ -226,9 +266,13 @@ fn the_tools_are_short_enough_for_a_small_model() {
         timeout: SOON,
     }]);
     let specs = Rig::new(rig_hosts).specs();
-    let all: Vec<_> = specs.iter().chain(&opsbot::tools::blocked_specs()).map(|s| {
+    let core = |s: &&opsbot::domain::ToolSpec| opsbot::agent::prompt::CORE.contains(&s.name);
+    let all: Vec<_> = specs.iter().chain(&opsbot::tools::blocked_specs()).filter(core).map(|s| {
         json!({"type": "function", "function": {"name": s.name, "description": s.summary, "parameters": s.schema()}})
     }).collect();
     let bytes = serde_json::to_string(&all).unwrap().len();
     assert!(all.len() == 10 && bytes < 2_700, "{} tools in {bytes} bytes", all.len());
+    for spec in specs.iter().filter(|s| !core(s)) {
+        assert!(spec.summary.len() <= 70 && (4..=12).contains(&spec.phrases.len()), "{}", spec.name);
+    }
 }

@@ -16,8 +16,10 @@ use opsbot::{
     },
     inventory::{InventorySource, Rules},
     policy::{self, Approval, Permit, Policy, Question, Redeem},
+    prometheus::Prometheus,
     tools::{
         Parts,
+        disk::GetDiskUsage,
         evidence::{AlertSample, Look, Looks, MetricSample},
         restart::RestartLimits,
         search::Found,
@@ -69,15 +71,33 @@ impl Rig {
         alerts: Look<AlertSample>,
         restart: RestartLimits,
     ) -> Self {
+        Self::made(hosts, Looks { metrics, alerts }, restart, None)
+    }
+
+    /// With the filesystems that Prometheus knows.
+    pub fn with_prometheus(hosts: DockerHosts, prometheus: Prometheus) -> Self {
+        let looks = Looks { metrics: nothing(), alerts: nothing() };
+        Self::made(hosts, looks, limits(), Some(prometheus))
+    }
+
+    fn made(
+        hosts: DockerHosts,
+        looks: Looks,
+        restart: RestartLimits,
+        prometheus: Option<Prometheus>,
+    ) -> Self {
         let source = InventorySource::new(hosts, Rules::default());
-        let tools = opsbot::tools::all(Parts {
+        let disk = GetDiskUsage::new(source.clone(), prometheus);
+        let mut tools = opsbot::tools::all(Parts {
             source,
-            looks: Looks { metrics, alerts },
+            logs: Default::default(),
+            looks,
             search: Arc::new(|_| Ok(Found::default())),
             look_within: Duration::from_secs(4),
             restart,
             clock: Timestamp::now,
         });
+        tools.push(Arc::new(disk));
         let specs: Vec<_> = tools.iter().map(|t| t.spec().clone()).collect();
         let (policy, _) = Policy::new(vec![], &specs).unwrap();
         let (cancel, progress) = (CancellationToken::new(), Arc::default());

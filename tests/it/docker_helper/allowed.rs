@@ -10,7 +10,15 @@ use crate::docker::fake::Act;
 #[tokio::test]
 async fn every_route_of_the_table_goes_on_by_the_full_id() {
     let id = id_of("web");
-    let none = ["GET /_ping", "GET /version", "GET /containers/json?all=true", "GET /events?since=1"];
+    let none = [
+        "GET /_ping",
+        "GET /version",
+        "GET /containers/json?all=true",
+        "GET /events?since=1",
+        "GET /system/df",
+        "GET /images/json",
+        "GET /distribution/127.0.0.1:5000/web:1/json",
+    ];
     let one = ["GET logs?stdout=1&tail=5", "GET stats?one-shot=true&stream=false"];
     let writes = ["POST start", "POST stop?t=1", "POST restart?t=600"];
     let engine = Engine::of_web(ours());
@@ -42,14 +50,48 @@ async fn every_route_of_the_table_goes_on_by_the_full_id() {
 async fn answers_come_back_without_what_nobody_asked_for() {
     let engine = Engine::of_web(json!({"opsbot.customer": "19", "api-token": "SEEN"}));
     let helper = Helper::before(&engine.socket(), "");
-    for line in ["GET /containers/json", "GET /containers/web/json"] {
+    for (line, want) in [
+        ("GET /containers/json", "\"opsbot.customer\""),
+        ("GET /containers/web/json", "\"opsbot.customer\""),
+        ("GET /system/df", "\"opsbot.customer\""),
+        ("GET /images/json", "127.0.0.1:5000/web@sha256:1"),
+        ("GET /distribution/127.0.0.1:5000/web:2/json", "sha256:1"),
+    ] {
         let answer = helper.ask(line).await;
         assert_eq!(answer.status(), 200);
         let json: Value = serde_json::from_str(answer.body()).unwrap();
-        assert!(
-            !json.to_string().contains("SEEN") && json.to_string().contains("\"opsbot.customer\""),
-            "{json}"
-        );
+        assert!(!json.to_string().contains("SEEN") && json.to_string().contains(want), "{line}: {json}");
+    }
+}
+
+/// Through an engine any host could be called: only those are that an image came from.
+#[tokio::test]
+async fn a_registry_is_asked_only_for_what_an_image_came_from() {
+    let engine = Engine::of_web(ours());
+    let all = Helper::before(&engine.socket(), "");
+    let labelled = Helper::before(&engine.socket(), "read = \"labelled\"");
+    let table = [
+        ("127.0.0.1:5000/web:1", true, true),
+        ("127.0.0.1:5000/web:2", true, true),
+        ("127.0.0.1:5000/vault:1", true, false),
+        ("127.0.0.1:5000/web/x:1", false, false),
+        ("127.0.0.1:5001/web:1", false, false),
+        ("web:1", false, false),
+        ("evil.example/web:1", false, false),
+    ];
+    for (name, of_all, of_labelled) in table {
+        for (helper, allowed) in [(&all, of_all), (&labelled, of_labelled)] {
+            let before = engine.asked().len();
+            let answer = helper.ask(&format!("GET /v1.41/distribution/{name}/json")).await;
+            assert_eq!(answer.status(), if allowed { 200 } else { 403 }, "{name}: {answer:?}");
+            let called = engine.asked().split_off(before).iter().any(|a| a.contains("/distribution/"));
+            assert_eq!(called, allowed, "{name}");
+        }
+    }
+    for line in ["GET /images/json", "GET /system/df"] {
+        assert!(all.ask(line).await.body().contains("vault"));
+        let closed = labelled.ask(line).await;
+        assert!(closed.body().contains("web") && !closed.body().contains("vault"), "{closed:?}");
     }
 }
 

@@ -25,7 +25,7 @@ fn users() -> String {
 }
 
 fn hasty() -> Limits {
-    Limits { engine: Patience { read: SOON, write: SOON }, ..Limits::default() }
+    Limits { engine: Patience { read: SOON, write: SOON, measure: SOON }, ..Limits::default() }
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn a_plain_client_reads_and_restarts_through_it() {
         let listed = docker.list_containers(Some(options)).await.unwrap();
         let one = listed.iter().find(|c| c.id.as_deref() == Some(&web.id)).unwrap();
         assert_eq!(one.labels.as_ref().unwrap()["opsbot.customer"], boxes.customer);
-        assert_eq!((one.command.as_ref(), one.mounts.as_ref()), (None, None));
+        assert!(one.command.is_none() && one.mounts.iter().flatten().next().is_none(), "{one:?}");
 
         let direct = boxes.docker.inspect_container(&web.id, None).await.unwrap();
         assert!(format!("{direct:?}").contains("SEEN"));
@@ -166,10 +166,26 @@ async fn the_daemons_client_misses_nothing() {
         assert_eq!((seen.state, seen.restart_policy.as_str()), (State::Running, "on-failure"));
         let list = |hosts: DockerHosts| async move { hosts.list().await.remove(0).1.unwrap() };
         let ours = |all: Vec<opsbot::docker::Listed>| all.into_iter().find(|l| l.id == web.id).unwrap();
-        assert_eq!(ours(list(hosts.clone()).await).labels, ours(list(boxes.hosts()).await).labels);
+        let (seen, direct_list) = (ours(list(hosts.clone()).await), ours(list(boxes.hosts()).await));
+        assert_eq!(
+            (&seen.labels, &seen.ports, &seen.volumes),
+            (&direct_list.labels, &direct_list.ports, &direct_list.volumes)
+        );
+        assert!(seen.image_id == direct_list.image_id && seen.image_id.starts_with("sha256:"), "{seen:?}");
+        let image = |all: Vec<opsbot::docker::LocalImage>| all.into_iter().find(|i| i.id == seen.image_id);
+        assert_eq!(
+            image(hosts.images(&seen.host).await.unwrap()),
+            image(boxes.hosts().images(&seen.host).await.unwrap())
+        );
+        let usage = hosts.disk_usage(&seen.host).await.unwrap();
+        assert!(usage.layers.iter().any(|(id, _)| *id == web.id) && usage.images.bytes > 0, "{usage:?}");
         until("the log", || async { hosts.logs(&web, &LogQuery::tail(9)).await.unwrap().seen == 2 }).await;
         assert!(hosts.stats(&web).await.unwrap().unwrap().memory.is_some());
-        hosts.restart(&web, Duration::from_secs(1)).await.unwrap();
+        hosts.stop_container(&web, Duration::from_secs(1)).await.unwrap();
+        hosts.stop_container(&web, Duration::from_secs(1)).await.expect("it is so already");
+        assert_eq!(hosts.inspect(&web).await.unwrap().state, State::Exited);
+        hosts.start_container(&web).await.unwrap();
+        hosts.restart_container(&web, Duration::from_secs(1)).await.unwrap();
         assert!(hosts.inspect(&web).await.unwrap().started_at > direct.started_at);
         boxes.remove(&web).await;
         let gone = hosts.inspect(&web).await.unwrap_err().to_string();

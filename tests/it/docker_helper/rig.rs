@@ -51,8 +51,17 @@ impl Engine {
 
     /// One container `web` with that label, which answers every route of the table.
     pub fn of_web(labels: Value) -> Self {
-        Self::start(move |asked| match asked {
+        Self::start(move |asked| {
+            match asked {
             a if a.contains("/containers/json") => Act::json(json!([summary("web", &labels)]).to_string()),
+            a if a.contains("/images/json") => Act::json(json!([image("web"), image("vault")]).to_string()),
+            a if a.contains("/distribution/") => {
+                Act::json(json!({"Descriptor": {"digest": "sha256:1"}, "Platforms": ["SEEN"]}).to_string())
+            }
+            a if a.contains("/system/df") => Act::json(
+                json!({"Containers": [summary("web", &labels)], "Images": [image("web"), image("vault")], "SEEN": 1})
+                    .to_string(),
+            ),
             a if a.contains("/json") => Act::json(inspect("web", &labels).to_string()),
             a if a.contains("/logs") => Act::Answer(200, b"a log".into()),
             a if a.contains("/stats") => Act::json("{}"),
@@ -60,6 +69,7 @@ impl Engine {
             a if a.starts_with("POST ") => Act::Answer(204, vec![]),
             a if a.contains("/_ping") => Act::Answer(200, b"OK".into()),
             _ => Act::version(),
+        }
         })
     }
 
@@ -99,7 +109,12 @@ pub fn id_of(name: &str) -> String {
 
 pub fn summary(name: &str, labels: &Value) -> Value {
     json!({"Id": id_of(name), "Names": [format!("/{name}")], "Image": "i", "Command": "SEEN", "State": "running",
-        "Status": "Up", "Labels": labels, "Mounts": [{"Source": "SEEN"}]})
+        "ImageID": format!("image-{name}"), "Status": "Up", "Labels": labels, "Mounts": [{"Source": "SEEN"}]})
+}
+
+/// The image that the container with that name runs.
+pub fn image(name: &str) -> Value {
+    json!({"Id": format!("image-{name}"), "RepoDigests": [format!("127.0.0.1:5000/{name}@sha256:1")], "Labels": {"SEEN": "1"}})
 }
 
 pub fn inspect(name: &str, labels: &Value) -> Value {

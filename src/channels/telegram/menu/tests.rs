@@ -19,6 +19,8 @@ fn specs() -> Vec<ToolSpec> {
         ("get_recent_logs", Risk::Safe, vec![customer(), service()]),
         ("search_output", Risk::Safe, vec![param("id", ParamKind::Text, true)]),
         ("restart_container", Risk::Confirm, vec![customer(), service()]),
+        ("stop_container", Risk::Confirm, vec![customer(), service()]),
+        ("start_container", Risk::Confirm, vec![customer(), service()]),
         ("get_invoices", Risk::Safe, vec![customer()]),
         ("get_rows", Risk::Safe, vec![customer(), param("table", ParamKind::Text, true)]),
         ("modify_billing", Risk::Blocked, vec![customer()]),
@@ -118,12 +120,14 @@ fn a_customer_and_a_container_offer_the_tools_that_fit() {
         ("Status", "t:/get_container_status 3 web"),
         ("Logs", "t:/get_recent_logs 3 web"),
         ("Restart…", "t:/restart_container 3 web"),
+        ("Start…", "t:/start_container 3 web"),
+        ("Stop…", "t:/stop_container 3 web"),
         ("« Containers", "m:l:0:3"),
     ];
     assert_eq!(shown(&container).concat(), want);
     let container = at(Role::Viewer, "m:s:1:3web");
     let labels = shown(&container).concat();
-    assert!(!labels.iter().any(|(label, _)| label.starts_with("Restart")), "{labels:?}");
+    assert!(!labels.iter().any(|(label, _)| label.ends_with('…')), "{labels:?}");
 }
 
 #[test]
