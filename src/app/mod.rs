@@ -19,12 +19,8 @@ use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
-<<<<<<< HEAD
 pub(crate) use backends::caches;
-pub use backends::{Backends, backends};
-=======
 pub use backends::{Backends, backends, backends_over, directory, inventory_source};
->>>>>>> evals
 pub use reload::Reloader;
 
 use crate::{
