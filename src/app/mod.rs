@@ -192,7 +192,8 @@ fn bounds(config: &Config) -> Result<Bounds, Failure> {
     })
 }
 
-fn memory(config: &Config) -> Memory {
+/// What is remembered, and for how long.
+pub(crate) fn memory(config: &Config) -> Memory {
     let m = &config.memory;
     Memory {
         budget: m.budget,

@@ -140,6 +140,7 @@ impl Bench {
                 approval: SignedDuration::from_mins(30),
                 old_after: SignedDuration::from_mins(10),
             },
+            memory: app::memory(&self.site.config),
         });
         Ok((engine, heard))
     }
