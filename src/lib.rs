@@ -12,6 +12,7 @@ pub mod docker;
 pub mod docker_gate;
 pub mod domain;
 pub mod engine;
+pub mod evals;
 pub mod http;
 pub mod inventory;
 pub mod llm;

@@ -56,7 +56,18 @@ pub struct Backends {
 /// # Errors
 /// A configuration that cannot be carried out.
 pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backends, Failure> {
-    let source = inventory_source(config)?;
+    backends_over(config, inventory_source(config)?, spill)
+}
+
+/// The same over an inventory that is there already.
+///
+/// # Errors
+/// A configuration that cannot be carried out.
+pub fn backends_over(
+    config: &Config,
+    source: InventorySource,
+    spill: Option<Arc<SpillStore>>,
+) -> Result<Backends, Failure> {
     let logs = log_sources(config)?;
     let prometheus = prometheus(config)?;
     let templates = templates(config);
@@ -109,7 +120,11 @@ fn load_playbooks(config: &Config, specs: &[ToolSpec]) -> Result<Playbooks, Fail
         .map_err(|e| Failure::config(format!("playbooks.dir: {} cannot be read ({e})", dir.display())))
 }
 
-fn inventory_source(config: &Config) -> Result<InventorySource, Failure> {
+/// The customers and containers of the configured Docker hosts; contacts nobody.
+///
+/// # Errors
+/// A configuration that cannot be carried out.
+pub fn inventory_source(config: &Config) -> Result<InventorySource, Failure> {
     let hosts = config.docker.iter().map(|d| HostConfig {
         name: d.name.clone(),
         url: d.url.clone(),
@@ -287,7 +302,8 @@ fn search(spill: Option<&SpillStore>, wanted: &Wanted) -> Result<Found, ToolErro
     }
 }
 
-pub(super) fn directory(source: InventorySource, logs: Sources) -> DirectorySource {
+/// Who and what there is in `source` and has `logs`, for names in plain words.
+pub fn directory(source: InventorySource, logs: Sources) -> DirectorySource {
     Arc::new(move || {
         let (source, logs) = (source.clone(), logs.clone());
         Box::pin(async move {

@@ -20,7 +20,7 @@ use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use backends::caches;
-pub use backends::{Backends, backends};
+pub use backends::{Backends, backends, backends_over, directory, inventory_source};
 pub use reload::Reloader;
 
 use crate::{

@@ -106,6 +106,8 @@ pub(super) enum Command {
     },
     /// Check everything that OpsBot needs, with a cure per failure
     Doctor,
+    /// Measure how well a model, or none, understands what people ask
+    Eval(super::eval::EvalArgs),
 }
 
 #[derive(Debug, Subcommand)]

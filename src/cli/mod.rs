@@ -2,6 +2,7 @@
 
 mod args;
 mod doctor;
+mod eval;
 mod inspect;
 mod intents;
 mod reach;
@@ -70,6 +71,9 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
     if let Command::Doctor = &args.command {
         return doctor::run(args.config.as_deref(), &env, style(args.json)).await;
     }
+    if let Command::Eval(eval) = &args.command {
+        return eval::run(eval, args.config.as_deref(), &env, args.json).await;
+    }
     if let Command::Reload = &args.command {
         return reload::run(args.config.as_deref(), &env, style(args.json)).await;
     }
@@ -107,7 +111,10 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
         Command::Audit { what: AuditCommand::Verify } => request(&context, Op::AuditVerify).await,
         Command::Intents { what } => intents::run(&context, what).await,
         Command::Config { what: ConfigCommand::Show } => inspect::config_show(&context),
-        Command::Config { what: ConfigCommand::Check } | Command::Doctor | Command::Reload => Ok(0),
+        Command::Config { what: ConfigCommand::Check }
+        | Command::Doctor
+        | Command::Eval(_)
+        | Command::Reload => Ok(0),
         Command::Policy { what: PolicyCommand::Check(check) } => inspect::policy_check(context, check).await,
     }
 }

@@ -97,7 +97,8 @@ impl ToolSpec {
         schema
     }
 
-    /// Repairs `raw` once by the parameters' kinds (numbers as text, text as numbers, nulls and blanks dropped).
+    /// Repairs `raw` once by the parameters' kinds (numbers as text, text as numbers; nulls, blanks and `all` services
+    /// dropped).
     ///
     /// # Errors
     /// A sentence for the caller: what is missing, unknown or out of bounds.
@@ -126,7 +127,7 @@ impl ToolSpec {
                 let known = if known.is_empty() { "no arguments".into() } else { known.join(", ") };
                 return Err(format!("{}: unknown argument `{key}` (it takes {known})", self.name));
             };
-            if !empty {
+            if !empty && !param.means_all(value) {
                 args.insert(key.clone(), param.read(value).map_err(|e| format!("{}: {e}", self.name))?);
             }
         }
@@ -140,6 +141,12 @@ impl ToolSpec {
 }
 
 impl Param {
+    /// Small models write out what leaving a service away means.
+    fn means_all(&self, value: &Value) -> bool {
+        let all = |text: &str| text.trim().eq_ignore_ascii_case("all");
+        self.kind == ParamKind::Service && !self.required && value.as_str().is_some_and(all)
+    }
+
     fn read(&self, value: &Value) -> Result<Value, String> {
         match (&self.kind, value) {
             (ParamKind::Integer { min, max }, _) => {
@@ -391,6 +398,7 @@ mod tests {
             summary: "",
             params: vec![
                 Param { name: "customer_id", kind: ParamKind::Customer, required: true, help: "customer" },
+                Param { name: "service", kind: ParamKind::Service, required: false, help: "" },
                 Param {
                     name: "lines",
                     kind: ParamKind::Integer { min: 1, max: 500 },
@@ -411,6 +419,11 @@ mod tests {
         let table = [
             (json!({"customer_id": 19, "lines": "50"}), Ok(json!({"customer_id": "19", "lines": 50}))),
             (json!({"customer_id": " 19 ", "lines": null}), Ok(json!({"customer_id": "19"}))),
+            (json!({"customer_id": "19", "service": "All"}), Ok(json!({"customer_id": "19"}))),
+            (
+                json!({"customer_id": "19", "service": "web"}),
+                Ok(json!({"customer_id": "19", "service": "web"})),
+            ),
             (json!("{\"customer_id\": 19}"), Ok(json!({"customer_id": "19"}))),
             (json!({"customer_id": "19", "lines": 20.0}), Ok(json!({"customer_id": "19", "lines": 20}))),
             (json!({"lines": 5}), Err("`customer_id` is missing")),

@@ -3,6 +3,13 @@
 use super::{Entry, Inventory};
 use crate::domain::{Customer, CustomerId, ServiceName, ToolError};
 
+/// What people call a service, and what it is called where it runs.
+const CALLED: [(&str, &[&str]); 4] = [
+    ("database", &["db", "mysql", "mariadb", "postgres", "postgresql"]),
+    ("website", &["web", "nginx", "apache"]),
+    ("webserver", &["web", "nginx", "apache"]),
+    ("cache", &["redis", "varnish", "memcached"]),
+];
 /// A shorter beginning of a name fits too much.
 const LEAST_PREFIX: usize = 3;
 
@@ -76,7 +83,9 @@ impl Inventory {
         let fits = |s: &&ServiceName| {
             let service = lower(s.as_str());
             let wanted = lower(wanted);
-            has_word(&service, &wanted)
+            let called = CALLED.iter().any(|(by, names)| *by == wanted && names.contains(&service.as_str()));
+            called
+                || has_word(&service, &wanted)
                 || (wanted.chars().count() >= LEAST_PREFIX && service.starts_with(&wanted))
         };
         let begun: Vec<_> = services.iter().filter(fits).collect();
@@ -245,6 +254,8 @@ mod tests {
             ("c19-db", "db"),
             ("red", "redis"),
             ("admin", "web-admin"),
+            ("the database", "db"),
+            ("cache", "redis"),
             ("w", "?"),
         ];
         for (text, want) in table {

@@ -79,7 +79,7 @@ impl<'a> Body<'a> {
             mode @ (CallMode::Constrained | CallMode::Words) => {
                 let messages = constrained::messages(&request.messages, &request.tools);
                 body.messages = messages.iter().map(message).collect();
-                let schema = schema(constrained::schema(constrained::offered(mode, request)));
+                let schema = schema(constrained::schema_for(mode, request));
                 body.format =
                     Some(FormatType::StructuredJson(Box::new(JsonStructure::new_for_schema(schema))));
             }

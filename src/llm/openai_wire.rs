@@ -38,7 +38,7 @@ pub(super) fn body(settings: &Settings, request: &ModelRequest, quiet: bool) -> 
         }
         mode @ (CallMode::Constrained | CallMode::Words) => {
             body["messages"] = messages(&constrained::messages(&request.messages, &request.tools));
-            let schema = constrained::schema(constrained::offered(mode, request));
+            let schema = constrained::schema_for(mode, request);
             body["response_format"] =
                 json!({"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}});
             if mode == CallMode::Words {

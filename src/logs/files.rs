@@ -229,14 +229,15 @@ impl Reading<'_> {
     /// Counts the lines of a block; with `since` only those from then on, a line without a time going with the one before.
     fn count(&self, block: &[u8], since: Option<Timestamp>, part: &mut Tally) {
         let mut inside = since.is_none();
+        let mut record = Record { times: self.times, block, known: None, looked_at: 0 };
         for line in lines(block) {
             if let Some(since) = since
-                && let Some(at) = self.times.time(line)
+                && let Some(at) = record.at(line)
             {
                 inside = at >= since;
             }
             if inside {
-                part.line(Passing::whole(line), || self.time_of(line, block));
+                part.line(Passing::whole(line), || record.at(line));
             }
         }
     }
@@ -245,15 +246,6 @@ impl Reading<'_> {
     fn count_from(&self, block: &[u8], part: &mut Tally) -> bool {
         self.count(block, self.query.since, part);
         part.seen() > 0
-    }
-
-    /// The line's time, or that of the record which it continues. `line` is a part of `block`.
-    fn time_of(&self, line: &[u8], block: &[u8]) -> Option<Timestamp> {
-        self.times.time(line).or_else(|| {
-            let before = (line.as_ptr() as usize).checked_sub(block.as_ptr() as usize)?;
-            let before = block.get(..before)?.strip_suffix(b"\n")?;
-            before.rsplit(|b| *b == b'\n').take(RECORD).find_map(|line| self.times.time(line))
-        })
     }
 
     fn first_time(&self, block: &[u8]) -> Option<Timestamp> {
@@ -283,5 +275,32 @@ impl Reading<'_> {
             }
         }
         Some(first)
+    }
+}
+
+/// The times of a block's lines as they are asked for, the earlier ones first; no line is looked at twice.
+struct Record<'b> {
+    times: &'b when::Reader,
+    block: &'b [u8],
+    known: Option<Timestamp>,
+    /// So much of the block was looked at.
+    looked_at: usize,
+}
+
+impl Record<'_> {
+    /// The line's time, or that of the line which it continues. `line` is a part of the block.
+    fn at(&mut self, line: &[u8]) -> Option<Timestamp> {
+        let begin = (line.as_ptr() as usize).saturating_sub(self.block.as_ptr() as usize);
+        if begin < self.looked_at {
+            return self.known;
+        }
+        let before = self.block.get(self.looked_at..begin).unwrap_or_default();
+        self.looked_at = begin + line.len() + 1;
+        let found = self.times.time(line).or_else(|| {
+            let before = before.strip_suffix(b"\n")?;
+            before.rsplit(|b| *b == b'\n').take(RECORD).find_map(|line| self.times.time(line))
+        });
+        self.known = found.or(self.known);
+        self.known
     }
 }

@@ -1,6 +1,9 @@
 //! When a line was written, as far as it says so itself.
 
-use std::sync::LazyLock;
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use jiff::{
     SignedDuration, Timestamp,
@@ -44,26 +47,44 @@ static EPOCH: Shape = LazyLock::new(|| {
     )
 });
 
+static SHAPES: [&Shape; 4] = [&ISO, &DAY_FIRST, &MONTH_FIRST, &EPOCH];
+/// So near to a line's beginning no other time stands before it.
+const NEAR: usize = 24;
+
 /// Reads the times of lines that name no zone or no year.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Reader {
     zone: TimeZone,
     now: Timestamp,
+    /// The shape that fitted last: lines of one log mostly have the same.
+    last: AtomicUsize,
 }
 
 impl Reader {
     /// Lines without a zone are in `zone`, lines without a year in the last year that is not after `now`.
     pub fn new(zone: TimeZone, now: Timestamp) -> Self {
-        Self { zone, now }
+        Self { zone, now, last: AtomicUsize::new(0) }
     }
 
     /// The time in the line that stands first, if one does.
     pub fn time(&self, line: &[u8]) -> Option<Timestamp> {
         let head = line.get(..HEAD.min(line.len())).unwrap_or_default();
-        let shapes = [&ISO, &DAY_FIRST, &MONTH_FIRST, &EPOCH];
-        let found = shapes.iter().filter_map(|shape| shape.as_ref()?.captures(head));
-        let found = found.filter_map(|c| Some((c.get(0)?.start(), self.read(&c)?)));
-        found.min_by_key(|(start, _)| *start).map(|(_, at)| at)
+        let last = self.last.load(Ordering::Relaxed);
+        if let Some((start, at)) = self.shaped(last, head)
+            && start <= NEAR
+        {
+            return Some(at);
+        }
+        let found = (0..SHAPES.len()).filter_map(|n| self.shaped(n, head).map(|(start, at)| (start, n, at)));
+        let (_, shape, at) = found.min_by_key(|(start, _, _)| *start)?;
+        self.last.store(shape, Ordering::Relaxed);
+        Some(at)
+    }
+
+    /// Where a time of this shape begins, and what it is.
+    fn shaped(&self, shape: usize, head: &[u8]) -> Option<(usize, Timestamp)> {
+        let captures = SHAPES.get(shape)?.as_ref()?.captures(head)?;
+        Some((captures.get(0)?.start(), self.read(&captures)?))
     }
 
     fn read(&self, c: &Captures<'_>) -> Option<Timestamp> {
@@ -179,7 +200,7 @@ mod tests {
 
     #[test]
     fn every_shape_compiles() {
-        for shape in [&ISO, &DAY_FIRST, &MONTH_FIRST, &EPOCH] {
+        for shape in SHAPES {
             assert!(shape.is_some());
         }
     }

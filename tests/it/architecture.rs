@@ -49,7 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &["domain"]),
 ];
 /// Entries and wiring: they see everything.
-const SEES_ALL: &[&str] = &["app", "lib", "main", "cli", "bin", "doctor"];
+const SEES_ALL: &[&str] = &["app", "lib", "main", "cli", "evals", "bin", "doctor"];
 /// Rooms and files without clock, IO and `async`.
 const PURE: &[&str] = &[
     "src/domain",

@@ -16,6 +16,7 @@ mod console;
 mod daemon;
 mod docker;
 mod docker_helper;
+mod evals;
 mod fake;
 mod http;
 mod llm;

@@ -21,21 +21,20 @@ fn tool(name: &'static str, summary: &'static str, params: Vec<Param>) -> ToolSp
 
 fn tools() -> Vec<ToolSpec> {
     let param = |name, kind, required| Param { name, kind, required, help: "some help" };
+    let customer = || param("customer_id", ParamKind::Customer, true);
+    let service = || param("service", ParamKind::Service, false);
+    let lines = param("lines", ParamKind::Integer { min: 1, max: 500 }, false);
+    let logs = tool("get_recent_logs", "Show recent log lines.", vec![customer(), service(), lines]);
+    let restart = tool("restart_container", "Restart it.", vec![customer(), service()]);
     vec![
         tool("list_active_alerts", "List the alerts that fire.", vec![]),
-        tool(
-            "get_recent_logs",
-            "Show recent log lines.",
-            vec![
-                param("customer_id", ParamKind::Customer, true),
-                param("service", ParamKind::Service, false),
-                param("lines", ParamKind::Integer { min: 1, max: 500 }, false),
-            ],
-        ),
+        ToolSpec { phrases: &["tail"], ..logs },
+        ToolSpec { floor: Risk::Confirm, ..restart },
+        tool("check_up", "What is wrong?", vec![customer()]),
     ]
 }
 
-const KNOWN: [&str; 2] = ["list_active_alerts", "get_recent_logs"];
+const KNOWN: [&str; 4] = ["list_active_alerts", "get_recent_logs", "restart_container", "check_up"];
 
 fn finish(pieces: &[&str], cut: bool) -> (String, Found) {
     let mut reader = Reader::default();
@@ -49,15 +48,22 @@ fn finish(pieces: &[&str], cut: bool) -> (String, Found) {
 fn the_schema_has_every_tool_and_a_variant_for_text() {
     let mut tools = tools();
     tools.push(tool("list_customers", "List them.", vec![]));
-    let schema = schema(&tools);
-    let variants = schema["anyOf"].as_array().unwrap();
+    let schema = schema(&tools, "the last 20 lines");
+    let [calls, text] = schema["anyOf"].as_array().unwrap().as_slice() else { panic!("{schema}") };
+    let text = &text["items"];
+    assert_eq!((&calls["minItems"], &text["properties"]["name"]["enum"]), (&json!(1), &json!(["none"])));
+    let variants = calls["items"]["anyOf"].as_array().unwrap();
     let names: Vec<_> = variants.iter().map(|v| v["properties"]["name"]["enum"].clone()).collect();
-    let wanted =
-        [json!(["list_active_alerts", "list_customers"]), json!(["get_recent_logs"]), json!(["none"])];
+    let wanted = [
+        json!(["list_active_alerts", "list_customers"]),
+        json!(["get_recent_logs"]),
+        json!(["restart_container"]),
+        json!(["check_up"]),
+    ];
     assert_eq!(names, wanted);
     assert_eq!(variants[1]["properties"]["params"]["required"], json!(["customer_id"]));
     assert!(!schema.to_string().contains("some help"), "help only costs bytes here");
-    for variant in variants {
+    for variant in variants.iter().chain([text]) {
         let keys: Vec<_> = variant["properties"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(keys, ["name", "params"]);
         assert!(keys.is_sorted());
@@ -67,19 +73,34 @@ fn the_schema_has_every_tool_and_a_variant_for_text() {
 #[test]
 fn the_instructions_show_signatures_and_examples_that_parse() {
     let text = instructions(&tools());
-    assert!(text.contains("get_recent_logs(customer_id, service?, lines?: 1..500): Show recent log lines."));
+    let signature = "get_recent_logs(customer_id: id or name, service?, lines?: 1..500): Show recent log lines. Also: tail.";
+    assert!(text.contains(signature), "{text}");
     let examples: Vec<_> = text.lines().filter_map(|l| l.split_once(" -> ")).collect();
-    assert_eq!(examples.len(), 3);
+    let said: Vec<_> = examples.iter().map(|(said, _)| *said).collect();
+    assert_eq!(
+        said,
+        [
+            "thanks",
+            "show me get recent logs",
+            "restart container it",
+            "do not restart container S116 of Acme116",
+            "list active alerts",
+            "get recent logs S48 of Acme48",
+            "restart container of customer 9065",
+            "check up of Acme82",
+            "get recent logs and check up of customer 9099",
+        ]
+    );
     for (_, answer) in &examples {
         let (_, found) = finish(&[answer], false);
-        assert!(found.calls.len() == 1 || !found.text.is_empty(), "{answer}");
+        assert!(!found.calls.is_empty() || !found.text.is_empty(), "{answer}");
         for call in &found.calls {
             let spec = tools().into_iter().find(|t| t.name == call.name).unwrap();
             spec.read_args(&call.args).unwrap();
         }
     }
     let many: Vec<_> = ["a", "b", "c", "d", "e", "f"].map(|n| tool(n, "Do it.", vec![])).into();
-    assert_eq!(instructions(&many).lines().filter(|l| l.contains(" -> ")).count(), EXAMPLES);
+    assert_eq!(instructions(&many).lines().filter(|l| l.contains(" -> ")).count(), EXAMPLES + 1);
 }
 
 #[test]
@@ -96,11 +117,20 @@ fn answers_are_read_back() {
             "It is \"fine\" ☃ 😀\n.",
             vec![],
         ),
+        (r#"[{"name": "none", "params": {"text": "In a list."}}]"#, "In a list.", vec![]),
         (r#"{"params":{"text":"turned round"},"name":"none"}"#, "turned round", vec![]),
         (
             r#"{"name":"reboot","params":{}}"#,
             "",
             vec![ModelCall { id: None, name: "reboot".into(), args: json!({}) }],
+        ),
+        (
+            r#"[{"name":"get_recent_logs","params":{"customer_id":"7"}},{"name":"list_active_alerts","params":{}}]"#,
+            "",
+            vec![
+                logs(json!({"customer_id": "7"})),
+                ModelCall { id: None, name: "list_active_alerts".into(), args: json!({}) },
+            ],
         ),
         ("The server ignored the schema.", "The server ignored the schema.", vec![]),
     ];
@@ -153,8 +183,8 @@ fn the_prompt_loses_its_tool_roles() {
     );
     let assistant =
         |text: &str| Message::Assistant { text: text.into(), thinking: String::new(), calls: vec![] };
-    assert_eq!(got[2], assistant(r#"{"name":"get_recent_logs","params":{"customer_id":"19"}}"#));
+    assert_eq!(got[2], assistant(r#"[{"name":"get_recent_logs","params":{"customer_id":"19"}}]"#));
     assert_eq!(got[3], Message::User { text: "Result of get_recent_logs:\n500\n\nand?".into() });
-    assert_eq!(got[4], assistant(r#"{"name":"none","params":{"text":"Broken."}}"#));
+    assert_eq!(got[4], assistant(r#"[{"name":"none","params":{"text":"Broken."}}]"#));
     assert!(matches!(&messages(&given[1..2], &tools())[0], Message::System { .. }));
 }

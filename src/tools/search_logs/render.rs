@@ -223,7 +223,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(shown, [("web", 4, 38), ("app", 1, 0)]);
+        assert_eq!(shown, [("web", 3, 38), ("app", 1, 0)]);
     }
 
     #[test]

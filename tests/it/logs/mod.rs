@@ -35,6 +35,11 @@ pub fn query() -> Query {
     }
 }
 
+/// All lines.
+pub fn all() -> Query {
+    Query { want: Want { keep: 100_000, ..Want::default() }, lines: None, ..query() }
+}
+
 /// All lines that match.
 pub fn search(pattern: &str) -> Query {
     let pattern = Some(Pattern::new(pattern).unwrap());
