@@ -192,8 +192,7 @@ fn bounds(config: &Config) -> Result<Bounds, Failure> {
     })
 }
 
-/// What is remembered, and for how long.
-pub(crate) fn memory(config: &Config) -> Memory {
+fn memory(config: &Config) -> Memory {
     let m = &config.memory;
     Memory {
         budget: m.budget,

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     app::{self, Failure},
     domain::{Actor, ChannelKind, ConversationKey, Inbound, Origin, Role, ToolSpec},
-    engine::{Bounds, Brain, Engine, KnownPeople, Parts, Sink},
+    engine::{Bounds, Brain, Engine, KnownPeople, Memory, Parts, Sink},
     logs::Sources,
     playbook::Playbooks,
     policy::Redactor,
@@ -140,7 +140,7 @@ impl Bench {
                 approval: SignedDuration::from_mins(30),
                 old_after: SignedDuration::from_mins(10),
             },
-            memory: app::memory(&self.site.config),
+            memory: Memory::default(),
         });
         Ok((engine, heard))
     }

@@ -10,7 +10,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use opsbot::{
-    agent::port::{RunContext, Tool},
+    agent::port::{NoNotes, RunContext, Tool},
     cache::{Cache, CustomerCache, Redis, RedisOptions, Varnish, VarnishOptions},
     docker::DockerHosts,
     domain::{
@@ -270,7 +270,12 @@ impl Rig {
             lines.lock().unwrap().push(line);
             hook();
         };
-        let cx = RunContext { now, cancel: self.cancel.clone(), progress: Arc::new(progress) };
+        let cx = RunContext {
+            now,
+            cancel: self.cancel.clone(),
+            progress: Arc::new(progress),
+            notes: Arc::new(NoNotes),
+        };
         self.tool.call(permit, &cx).await
     }
 }

@@ -24,7 +24,9 @@ async fn origin() -> (u16, Arc<AtomicU32>, JoinSet<()>) {
     tasks.spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut head = [0; 4096];
-            stream.read(&mut head).await.ok();
+            if !matches!(stream.read(&mut head).await, Ok(1..)) {
+                continue;
+            }
             let body = format!("edition {}", seen.load(Ordering::Relaxed));
             let answer = format!(
                 "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

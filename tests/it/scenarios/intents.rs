@@ -41,7 +41,7 @@ impl Tool for Further {
 
     async fn resolve(&self, call: &ToolCall) -> Result<ResolvedCall, ToolError> {
         let customer = call.args.text("customer_id").map(CustomerId::new);
-        let step = PlanStep { text: format!("{} it", self.0.name), container: None };
+        let step = PlanStep { text: format!("{} it", self.0.name), container: None, now: None };
         let plan = if self.0.is_write() { vec![step] } else { vec![] };
         Ok(ResolvedCall {
             call: call.clone(),
