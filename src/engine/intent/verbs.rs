@@ -42,6 +42,7 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("restart", "neu", "starten"),
     ("restart", "neu", "start"),
     ("restart", "power", "cycle"),
+    ("restart", "off", "on"),
     ("stop", "shut", "down"),
     ("stop", "take", "down"),
     ("stop", "bring", "down"),
@@ -118,6 +119,10 @@ pub(super) fn find(clause: &[Word], specs: &[ToolSpec], corrected: &[usize]) -> 
     if found.iter().any(|v| v.at.len() > 1) {
         let taken: Vec<usize> = found.iter().filter(|v| v.at.len() > 1).flat_map(|v| v.at.clone()).collect();
         found.retain(|v| v.at.len() > 1 || !v.at.iter().any(|n| taken.contains(n)));
+    }
+    // "Turn it off and on again" is neither a stop nor a start.
+    if let Some(both) = found.iter().find(|v| v.group == "restart" && v.at.len() > 1).cloned() {
+        found.retain(|v| *v == both || !v.at.iter().any(|n| both.at.contains(n)));
     }
     found
 }
