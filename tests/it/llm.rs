@@ -307,7 +307,7 @@ async fn constrained_answers_come_back_as_calls_or_text() {
         for request in server.requests() {
             assert!(request.get("tools").is_none());
             let system = request["messages"][0]["content"].as_str().unwrap();
-            assert!(system.contains("restart_container(customer_id)"), "{system}");
+            assert!(system.contains("restart_container(customer_id: id or name)"), "{system}");
         }
         let never = Settings { constrained: Constrained::Never, ..settings(dialect, &server.url) };
         let asked = ModelRequest { mode: CallMode::Constrained, ..ask("?") };

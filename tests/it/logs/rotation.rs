@@ -97,6 +97,11 @@ async fn nothing_doubled_nothing_lost(rotation: Rotation) {
     let mut last = 0;
     for round in 0..ROUNDS {
         writer.allow.send(ROUND).unwrap();
+        let begun = tokio::time::Instant::now();
+        while round == 0 && !log.exists() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "nothing is written");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let read = read(files(&log), &all()).await.remove(0);
         assert!(read.gaps.is_empty(), "{rotation:?}, round {round}: {:?}", read.gaps);
         let mut lines = texts(&read);

@@ -64,7 +64,7 @@ async fn asked(world: &World, args: &str) -> Transcript {
 #[tokio::test]
 async fn a_run_is_one_card_and_every_step_is_told() {
     let world = world("").await;
-    let t = asked(&world, "recover_web \"Bloom Flowers\"").await;
+    let t = asked(&world, "recover_web 19").await;
     let card = t.ended(TurnStatus::WaitsForApproval).card();
     assert_eq!(card.calls, ["run_playbook(name=recover-web, customer_id=19)"]);
     assert_eq!(
