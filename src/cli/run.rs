@@ -178,7 +178,7 @@ fn sweep_memory(tasks: &mut Supervisor, engine: Engine) {
         let engine = engine.clone();
         async move {
             loop {
-                engine.sweep_memory().await.map_err(|e| e.to_string())?;
+                engine.current().sweep_memory().await.map_err(|e| e.to_string())?;
                 tokio::select! {
                     () = tokio::time::sleep(FORGET) => {}
                     () = stop.cancelled() => return Ok(()),

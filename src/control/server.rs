@@ -144,6 +144,8 @@ async fn handle(
     peer: Peer,
     (to_writer, left): (mpsc::Sender<Frame>, CancellationToken),
 ) {
+    // Whatever is asked now begins with what holds now.
+    let engine = engine.current();
     let (to_client, mut events) = mpsc::channel(64);
     let sink = Sink::new(to_client, engine.redactor()).until(left);
     let id = request.id;
