@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::mpsc::{Sender, channel},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use flate2::{Compression, write::GzEncoder};
