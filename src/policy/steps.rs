@@ -100,7 +100,7 @@ mod tests {
         assert!(permit(&free, 0, &web, Risk::Safe, false).unwrap_err().contains("confirm"));
         assert!(permit(&free, 0, &web, Risk::Confirm, true).unwrap_err().contains("frozen"));
         assert!(permit(&strict, 1, &db, Risk::Confirm, false).unwrap_err().contains("no-db"));
-        let mut replaced = web.clone();
+        let mut replaced = web;
         replaced.target.containers[0].id = "9c1b".repeat(16);
         assert!(permit(&free, 0, &replaced, Risk::Confirm, false).unwrap_err().contains("changed"));
     }
