@@ -114,11 +114,9 @@ pub(super) fn find(clause: &[Word], specs: &[ToolSpec], corrected: &[usize]) -> 
             found.push(Verb { group, at, mood });
         }
     }
-    // "Starte web neu" is no start.
-    if found.iter().any(|v| v.at.len() > 1) {
-        let taken: Vec<usize> = found.iter().filter(|v| v.at.len() > 1).flat_map(|v| v.at.clone()).collect();
-        found.retain(|v| v.at.len() > 1 || !v.at.iter().any(|n| taken.contains(n)));
-    }
+    // "Starte web neu" is no start, "turn web off and on" is neither a start nor a stop.
+    let all = found.clone();
+    found.retain(|v| !all.iter().any(|o| o.at.len() > v.at.len() && v.at.iter().any(|n| o.at.contains(n))));
     found
 }
 
@@ -129,6 +127,13 @@ fn said(clause: &[Word], group: &'static str) -> Option<(Vec<usize>, bool)> {
         clause.get(n).is_some_and(|w| w.role == Role::Plain && (w.en == text || w.folded == text))
     };
     let all = 0..clause.len();
+    if group == "restart"
+        && let Some(a) = all.clone().find(|n| ["turn", "switch", "power"].iter().any(|v| is(*n, v)))
+        && let Some(b) = (a + 1..clause.len()).find(|n| is(*n, "off"))
+        && let Some(c) = (b + 1..clause.len()).find(|n| is(*n, "on"))
+    {
+        return Some((vec![a, b, c], true));
+    }
     for (_, first, second) in PAIRS.iter().filter(|(g, ..)| *g == group) {
         if let Some(a) = all.clone().find(|n| is(*n, first))
             && let Some(b) = (a + 1..clause.len()).find(|n| is(*n, second))
@@ -263,8 +268,20 @@ pub(super) fn unexplained<'w>(
                 "lets", "let", "time", "is", "are",
             ]
             .contains(&word.en.as_str());
-        let cue =
-            pattern && ["matching", "containing", "like", "pattern", "named"].contains(&word.en.as_str());
+        let cue = pattern
+            && [
+                "matching",
+                "containing",
+                "like",
+                "pattern",
+                "named",
+                "key",
+                "keys",
+                "page",
+                "pages",
+                "entries",
+            ]
+            .contains(&word.en.as_str());
         (plain && !allowed && !cue && !uses(word)).then_some(word)
     })
 }
