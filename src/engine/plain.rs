@@ -82,7 +82,10 @@ impl Engine {
             }
             Verdict::Nothing => {
                 self.note_miss(&text, &[]).await;
-                let text = format!("{why}. No command comes near these words; /help lists them all.");
+                let text = format!(
+                    "{why}. No command comes near these words; /help lists them all. Which customer is it about, and \
+                     what do you want to know?"
+                );
                 scene.sink.notice(Level::Warning, text).await;
                 self.show_kept(ledger, scene).await;
                 TurnStatus::Answered

@@ -39,6 +39,7 @@ impl ListCustomers {
                 "how many customers",
                 "list customers",
                 "what runs here",
+                "who do we host",
             ],
             untrusted: false,
             timeout: Duration::from_secs(15),

@@ -66,6 +66,8 @@ impl GetRecentLogs {
                 "log messages",
                 "recent logs",
                 "log file",
+                "what has it been saying",
+                "what does it say",
             ],
             untrusted: true,
             timeout: Duration::from_secs(30),

@@ -73,6 +73,7 @@ fn list() -> ToolSpec {
             "list notes",
             "what did i ask you to remember",
             "what do you remember",
+            "what did i tell you",
             "notes about",
             "any notes",
             "meine notizen",

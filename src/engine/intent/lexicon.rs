@@ -29,7 +29,7 @@ pub(super) const SYNONYMS: &[(&str, &str)] = &[
     ("hanging", "broken"), ("hangs", "broken"), ("stuck", "broken"), ("crashing", "broken"),
     ("crashed", "broken"), ("failing", "broken"), ("dead", "down"), ("alarm", "alert"),
     ("alarms", "alerts"), ("client", "customer"), ("clients", "customers"), ("tenant", "customer"),
-    ("tenants", "customers"), ("ram", "memory"), ("mem", "memory"), ("okay", "ok"), ("alright", "ok"),
+    ("tenants", "customers"), ("box", "container"), ("boxes", "containers"), ("ram", "memory"), ("mem", "memory"), ("okay", "ok"), ("alright", "ok"),
     ("fine", "ok"), ("display", "show"), ("logfile", "logs"), ("logfiles", "logs"), ("healthy", "health"),
     ("pls", "please"), ("plz", "please"),
 ];

@@ -115,7 +115,10 @@ impl Vocabulary {
             }
             let stem = words::stem(&word.folded);
             let near = |term: &&String| {
-                term.len() >= 4 && words::distance(&stem, term) <= 1 && (letters >= 5 || swapped(&stem, term))
+                term.len() >= 4
+                    && stem.len() >= 4
+                    && words::distance(&stem, term) <= 1
+                    && (letters >= 5 || swapped(&stem, term))
                     || term.len() == 3 && letters == 4 && swapped(&word.folded, &format!("{term}s"))
             };
             let mut terms = self.spread.keys().filter(near);
@@ -218,7 +221,8 @@ fn skeleton(words: &[Word]) -> Vec<String> {
                 out.push("it".to_owned());
             }
         } else {
-            out.extend(word.stems.iter().cloned());
+            // "Are all of them up?" asks what "is it up?" asks.
+            out.extend(word.stems.iter().map(|s| if s == "are" { "is".to_owned() } else { s.clone() }));
         }
     }
     out

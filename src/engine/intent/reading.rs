@@ -117,6 +117,11 @@ impl<'a> Clause<'a> {
         let missing: Vec<_> = rest.into_iter().map(|p| p.name).collect();
         let nobody = !customer.is_empty();
         let mut points = score.points;
+        // A query speaks for itself.
+        let is_query = |text: String| text.contains(['(', '{']);
+        if spec.params.iter().any(|p| p.name == "query") && text::quoted(&self.words).is_some_and(is_query) {
+            points += ENOUGH;
+        }
         if points > 0.0 {
             let customer = spec.params.iter().find(|p| p.kind == ParamKind::Customer);
             match (customer.map(|p| p.required), self.target.source) {
@@ -199,7 +204,7 @@ impl<'a> Clause<'a> {
         match param {
             "id" => self.kept_id.clone(),
             "name" | "playbook" => self.playbook.clone(),
-            "host" | "project" => self.after(param).filter(|text| !text.contains(' ')),
+            "host" | "project" => self.place(param),
             "text" if spec.params.len() == 1 => {
                 self.explained.clone().or_else(|| self.pasted.map(str::to_owned))
             }
@@ -209,6 +214,20 @@ impl<'a> Clause<'a> {
             "pattern" | "filter" => pattern().map(|(text, _)| text.clone()),
             _ => None,
         }
+    }
+
+    /// A host or a project: "on host alpha", "project shop", and the host alone behind "on".
+    fn place(&self, what: &str) -> Option<String> {
+        let cue = |w: &Word| w.is(what) || what == "host" && w.is("on");
+        let named = |w: &&Word| {
+            let common =
+                [lexicon::STOP, lexicon::FILLER, lexicon::UNITS].iter().any(|l| l.contains(&w.en.as_str()));
+            w.role == Role::Plain
+                && !common
+                && !["host", "hosts", "fire", "disk", "disks", "docker"].contains(&w.en.as_str())
+        };
+        let mut pairs = self.words.iter().zip(self.words.iter().skip(1));
+        pairs.find(|(a, b)| cue(a) && named(b)).map(|(_, b)| b.raw.clone())
     }
 
     /// The number of a note: "note 3", "#3".
@@ -286,7 +305,7 @@ impl<'a> Clause<'a> {
             return Some(Reading::Choose(self.for_each(best, &target.unsure)));
         }
         if !best.missing.is_empty() {
-            return None;
+            return best.calls.first().cloned().map(|call| Reading::Choose(vec![call]));
         }
         if best.nobody {
             return best.calls.first().cloned().map(Reading::Whose);
@@ -368,7 +387,7 @@ impl<'a> Clause<'a> {
     /// "And 7?" asks again, "19?" wants a first look.
     fn nothing_but_a_name(&self, reads: &[&Candidate<'a>], last: Option<&ToolCall>) -> Reading {
         if self.target.source != Source::Named && !self.target.service_named {
-            return Reading::Nothing;
+            return Reading::Statement;
         }
         let again =
             self.words.first().is_some_and(|w| w.is_any(&["and", "what", "also", "how", "same", "now"]));

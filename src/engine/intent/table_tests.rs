@@ -502,7 +502,7 @@ fn unclear_and_talk() {
         ("what's wrong?", "whose check_up"),
         ("is it slow?", "?"),
         ("what is the weather in Berlin?", "nothing"),
-        ("write me a poem", "nothing"),
+        ("write me a poem", "!"),
         ("asdf qwer", "nothing"),
         ("logs of harbour", "?get_recent_logs(customer_id=23)"),
         ("logs of 99", "get_recent_logs(customer_id=99)"),

@@ -78,8 +78,18 @@ fn promql(text: &str) -> Option<String> {
         .rfind(|c| !name(c))
         .map_or(0, |n| n + head.get(n..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
     let mut query = line.get(from..)?;
-    for end in [" over the ", " for the ", " in the ", " during ", " since ", " please", " of customer", "`"]
-    {
+    for end in [
+        " in prom",
+        " on prom",
+        " over the ",
+        " for the ",
+        " in the ",
+        " during ",
+        " since ",
+        " please",
+        " of customer",
+        "`",
+    ] {
         query = query.find(end).and_then(|n| query.get(..n)).unwrap_or(query);
     }
     let query = query.trim_end_matches(['?', '.', '!', ' ', '"', '\'']);
@@ -268,12 +278,16 @@ pub(super) fn playbook(words: &mut [Word], from: usize, to: usize) -> Option<Str
 
 /// The id of a kept output: eight hexadecimal digits.
 pub(super) fn kept_id(words: &mut [Word], from: usize, to: usize) -> Option<String> {
-    let id = |w: &Word| {
-        w.role == Role::Plain
-            && w.raw.len() == 8
-            && w.raw.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    let digits = |w: &Word| {
+        w.role == Role::Plain && w.raw.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };
-    let word = words.iter_mut().take(to).skip(from).find(|w| id(w))?;
+    // One of another length counts where it is called an output.
+    let id = |n: usize| {
+        let called = n.checked_sub(1).is_some_and(|b| b >= from && is(words, b, &["output", "id"]));
+        words.get(n).is_some_and(|w| digits(w) && (w.raw.len() == 8 || called && w.raw.len() >= 4))
+    };
+    let at = (from..to).find(|n| id(*n))?;
+    let word = words.get_mut(at)?;
     word.role = Role::Text;
     Some(word.raw.clone())
 }

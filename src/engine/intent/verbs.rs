@@ -115,15 +115,9 @@ pub(super) fn find(clause: &[Word], specs: &[ToolSpec], corrected: &[usize]) -> 
             found.push(Verb { group, at, mood });
         }
     }
-    // "Starte web neu" is no start.
-    if found.iter().any(|v| v.at.len() > 1) {
-        let taken: Vec<usize> = found.iter().filter(|v| v.at.len() > 1).flat_map(|v| v.at.clone()).collect();
-        found.retain(|v| v.at.len() > 1 || !v.at.iter().any(|n| taken.contains(n)));
-    }
-    // "Turn it off and on again" is neither a stop nor a start.
-    if let Some(both) = found.iter().find(|v| v.group == "restart" && v.at.len() > 1).cloned() {
-        found.retain(|v| *v == both || !v.at.iter().any(|n| both.at.contains(n)));
-    }
+    // "Starte web neu" is no start, "turn web off and on" is neither a start nor a stop.
+    let all = found.clone();
+    found.retain(|v| !all.iter().any(|o| o.at.len() > v.at.len() && v.at.iter().any(|n| o.at.contains(n))));
     found
 }
 
@@ -134,6 +128,13 @@ fn said(clause: &[Word], group: &'static str) -> Option<(Vec<usize>, bool)> {
         clause.get(n).is_some_and(|w| w.role == Role::Plain && (w.en == text || w.folded == text))
     };
     let all = 0..clause.len();
+    if group == "restart"
+        && let Some(a) = all.clone().find(|n| ["turn", "switch", "power"].iter().any(|v| is(*n, v)))
+        && let Some(b) = (a + 1..clause.len()).find(|n| is(*n, "off"))
+        && let Some(c) = (b + 1..clause.len()).find(|n| is(*n, "on"))
+    {
+        return Some((vec![a, b, c], true));
+    }
     for (_, first, second) in PAIRS.iter().filter(|(g, ..)| *g == group) {
         if let Some(a) = all.clone().find(|n| is(*n, first))
             && let Some(b) = (a + 1..clause.len()).find(|n| is(*n, second))
@@ -268,8 +269,20 @@ pub(super) fn unexplained<'w>(
                 "lets", "let", "time", "is", "are",
             ]
             .contains(&word.en.as_str());
-        let cue =
-            pattern && ["matching", "containing", "like", "pattern", "named"].contains(&word.en.as_str());
+        let cue = pattern
+            && [
+                "matching",
+                "containing",
+                "like",
+                "pattern",
+                "named",
+                "key",
+                "keys",
+                "page",
+                "pages",
+                "entries",
+            ]
+            .contains(&word.en.as_str());
         (plain && !allowed && !cue && !uses(word)).then_some(word)
     })
 }

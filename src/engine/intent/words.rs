@@ -223,6 +223,10 @@ pub(super) fn stem(word: &str) -> String {
     for ending in ["ing", "ed"] {
         if let Some(base) = word.strip_suffix(ending).filter(|b| b.len() >= 3 && vowel(b)) {
             stem = undoubled(base).to_owned();
+            // "Firing" is of "fire", "logging" of "log".
+            if base.len() == 3 && stem == base && !vowel(base.get(2..).unwrap_or_default()) {
+                stem.push('e');
+            }
         }
     }
     if stem == word
@@ -234,7 +238,7 @@ pub(super) fn stem(word: &str) -> String {
         };
     }
     match stem.strip_suffix('e') {
-        Some(short) if short.len() >= 3 => short.to_owned(),
+        Some(short) if short.len() >= 4 => short.to_owned(),
         _ => stem,
     }
 }
