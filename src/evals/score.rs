@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(marks(want, &seen(vec![], vec![], "")), (false, false, true, true, 0));
         let other = vec![(call("check_up", &json!({"customer_id": "7"})), Fate::Ran)];
         assert_eq!(marks(want, &seen(other, vec![], "")), (true, false, true, true, 0));
-        assert_eq!(marks(want, &seen(look(), vec![], "4 errors.")), (true, true, false, true, 0));
+        assert_eq!(marks(want, &seen(look(), vec![], "6 errors.")), (true, true, false, true, 0));
         assert_eq!(marks(want, &seen(look(), vec![restart("19")], "")), (false, false, true, false, 1));
         let write =
             "card = [{ tool = \"restart_container\", args = { customer_id = \"19\", service = \"web\" } }]";
