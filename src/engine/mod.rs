@@ -22,6 +22,7 @@ mod say;
 mod sink;
 mod steering;
 mod turn;
+mod wish;
 
 use std::{
     collections::BTreeMap,

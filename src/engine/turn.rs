@@ -35,7 +35,7 @@ use crate::{
 pub(super) struct Ledger {
     pub(super) rows: Vec<Remembered>,
     pub(super) new_from: usize,
-    audit: Vec<AuditEntry>,
+    pub(super) audit: Vec<AuditEntry>,
     turn: Option<Turn>,
     pub(super) tainted: bool,
     /// Quotes too long for a prompt, kept to be searched.
@@ -233,7 +233,7 @@ impl Engine {
                 }
                 Effect::Run(calls) => {
                     self.keep_called(&calls, &offered, scene.conversation).await;
-                    Event::Results(self.run_all(calls, ledger, scene).await)
+                    Event::Results(self.run_wished(calls, ledger, scene).await)
                 }
                 Effect::Offer(offers) => {
                     if let Err(error) = self
@@ -400,7 +400,7 @@ pub(super) fn stored(row: &Remembered) -> NewHistory {
     }
 }
 
-fn entry(scene: &Scene<'_>, kind: AuditKind, summary: &str) -> AuditEntry {
+pub(super) fn entry(scene: &Scene<'_>, kind: AuditKind, summary: &str) -> AuditEntry {
     AuditEntry {
         at: clock::now(),
         kind,

@@ -112,6 +112,9 @@ pub struct Case {
     pub turns: Vec<String>,
     /// What is wanted, of the whole conversation.
     pub expect: Expect,
+    /// Containers that do not run here, as `19/web`.
+    #[serde(default)]
+    pub stopped: Vec<String>,
     /// What tools answer here, before the site's own answers.
     #[serde(default)]
     pub output: Vec<Canned>,

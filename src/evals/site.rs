@@ -41,6 +41,7 @@ pub struct Site {
     /// The configuration that describes it.
     pub config: Config,
     source: InventorySource,
+    listed: Vec<Listed>,
     outputs: Vec<Canned>,
 }
 
@@ -60,8 +61,9 @@ impl Site {
             let host = host.map(|d| d.name.to_string()).unwrap_or_default();
             SERVICES.map(|(service, needs)| listed(&host, c.customer.id.as_str(), service, needs))
         });
-        let source = app::inventory_source(&config)?.fixed(listed.collect());
-        Ok(Self { config, source, outputs: outputs.output })
+        let listed: Vec<_> = listed.collect();
+        let source = app::inventory_source(&config)?.fixed(listed.clone());
+        Ok(Self { config, source, listed, outputs: outputs.output })
     }
 
     /// Who and what there is.
@@ -74,15 +76,32 @@ impl Site {
     /// # Errors
     /// A mistake of this build.
     pub fn registry(&self, case: &Case, spill: &Arc<SpillStore>) -> Result<(Registry, Heard), Failure> {
-        let real = app::backends_over(&self.config, self.source.clone(), Some(spill.clone()))?.registry;
+        let source = self.source.clone().fixed(self.listed_in(case));
+        let real = app::backends_over(&self.config, source.clone(), Some(spill.clone()))?.registry;
         let heard = Heard::default();
         let answers: Arc<Vec<Canned>> = Arc::new(case.output.iter().chain(&self.outputs).cloned().collect());
         let bodies = real.specs().iter().filter_map(|spec| real.tool(spec.name)).map(|tool| {
-            let (inner, source) = (tool.clone(), self.source.clone());
+            let (inner, source) = (tool.clone(), source.clone());
             Arc::new(Stand { inner, source, answers: answers.clone(), heard: heard.clone() }) as Arc<dyn Tool>
         });
         let bodiless = real.specs().iter().filter(|spec| real.tool(spec.name).is_none()).cloned();
         Ok((Registry::new(bodies.collect(), bodiless.collect()), heard))
+    }
+}
+
+impl Site {
+    /// The containers as they are in `case`.
+    fn listed_in(&self, case: &Case) -> Vec<Listed> {
+        let stopped = |c: &Listed| case.stopped.iter().any(|s| c.name == format!("c{}", s.replace('/', "-")));
+        let as_it_is = |c: &Listed| {
+            let mut c = c.clone();
+            if stopped(&c) {
+                (c.state, c.health, c.status) =
+                    (State::Exited, Health::None, "Exited (0) 2 hours ago".into());
+            }
+            c
+        };
+        self.listed.iter().map(as_it_is).collect()
     }
 }
 

@@ -30,7 +30,13 @@ impl Inventory {
             return Ok(found);
         }
         // A number that is no id must not become another customer's by its first digits.
-        if !wanted.bytes().all(|b| b.is_ascii_digit()) {
+        if wanted.chars().any(char::is_alphabetic) {
+            let as_one_word = squeezed(wanted);
+            let written =
+                self.customers.values().filter(|e| names(&e.customer).any(|n| squeezed(n) == as_one_word));
+            if let Some(found) = self.only(text, written)? {
+                return Ok(found);
+            }
             let word = self.customers.values().filter(|e| names(&e.customer).any(|n| has_word(n, wanted)));
             if let Some(found) = self.only(text, word)? {
                 return Ok(found);
@@ -136,6 +142,11 @@ fn same(a: &str, b: &str) -> bool {
     lower(a) == lower(b)
 }
 
+/// Without what models leave out when they write a name as one word (`SommerCycles`).
+fn squeezed(text: &str) -> String {
+    lower(text).replace([' ', '-', '_'], "")
+}
+
 fn names(c: &Customer) -> impl Iterator<Item = &str> {
     let id = std::iter::once(c.id.as_str());
     id.chain(c.name.iter().chain(&c.aliases).chain(&c.domain).map(String::as_str))
@@ -216,6 +227,7 @@ mod tests {
             ("alpen", "7"),
             ("books", "12"),
             ("sommer-cycles", "16"),
+            ("SommerCycles", "16"),
             ("nord", "Nordost"),
             ("1", "?unknown"),
             ("190", "?unknown"),

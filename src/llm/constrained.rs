@@ -214,15 +214,19 @@ fn sample(param: &Param, n: usize) -> Value {
     match param.kind {
         // People say numbers as often as names.
         ParamKind::Customer if n.is_multiple_of(2) => format!("90{number}").into(),
-        ParamKind::Customer => format!("Acme{number}").into(),
-        ParamKind::Service => format!("S{number}").into(),
+        ParamKind::Customer => nth(&["Acme", "Globex", "Initech"], n / 2),
+        ParamKind::Service => nth(&["mailer", "indexer", "queue"], n / 2),
         ParamKind::Text => format!("T{number}").into(),
         ParamKind::Integer { min, max } => {
             i64::try_from(number).unwrap_or(max).clamp(min, max.max(min)).into()
         }
         ParamKind::Duration => format!("{number}m").into(),
-        ParamKind::Choice(words) => words.get(n % words.len().max(1)).copied().unwrap_or_default().into(),
+        ParamKind::Choice(words) => nth(words, n),
     }
+}
+
+fn nth(words: &[&str], n: usize) -> Value {
+    words.get(n % words.len().max(1)).copied().unwrap_or_default().into()
 }
 
 fn plain(value: &Value) -> String {

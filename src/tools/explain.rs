@@ -215,7 +215,7 @@ mod tests {
             "INFO start\n[error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream\n\
              1.2.3.4 - - [x] \"GET / HTTP/1.1\" 502 157\n1.2.3.4 - - [x] \"GET /a HTTP/1.1\" 502 157",
         );
-        assert_eq!(out.summary, "nginx: nobody listens behind it (and 2 more, see below)");
+        assert_eq!(out.summary, "nginx: nobody listens behind it (and 1 more, see below)");
         let nginx = out.text.find("visitors get a 502").unwrap();
         let http = out.text.find("502 Bad Gateway").unwrap();
         assert!(nginx < http && out.text.contains("Seen in line 2: [error]"), "{}", out.text);

@@ -325,7 +325,7 @@ pub fn commands(specs: &[ToolSpec], role: Role) -> Vec<(String, String)> {
 fn least_role(name: &str) -> Role {
     match name {
         "approve" | "deny" | "freeze" => Role::Operator,
-        "unfreeze" | "pair" => Role::Admin,
+        "unfreeze" | "pair" | "reload" => Role::Admin,
         _ => Role::Viewer,
     }
 }

@@ -13,6 +13,7 @@ mod target;
 mod text;
 mod values;
 mod verbs;
+mod wished;
 mod words;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ use words::{Role, Word};
 
 pub use explain::{Explained, explain};
 pub use rank::Vocabulary;
+pub use wished::unwished;
 
 use crate::{
     domain::{Args, Customer, CustomerId, Param, ParamKind, Risk, ServiceName, ToolCall},

@@ -43,9 +43,7 @@ const TIME: [&str; 34] = [
     "gestern",
 ];
 /// Words that speak of a text to look for; quotes and wildcards do too.
-const TEXT: [&str; 16] = [
-    "for",
-    "with",
+const TEXT: [&str; 11] = [
     "contain",
     "contains",
     "containing",
@@ -53,13 +51,10 @@ const TEXT: [&str; 16] = [
     "match",
     "mention",
     "mentions",
-    "only",
     "grep",
     "filter",
     "pattern",
     "keys",
-    "pages",
-    "nur",
 ];
 /// After one of these a number is an id.
 const IDS: [&str; 8] = ["customer", "customers", "client", "kunde", "kunden", "and", "und", "or"];
@@ -122,7 +117,8 @@ mod tests {
             (&kind, "flush redis for customer 19", true),
             (&ParamKind::Service, "logs of 19", true),
             (&ParamKind::Text, "logs of 19", false),
-            (&ParamKind::Text, "lines with errors of 19", true),
+            (&ParamKind::Text, "lines with errors of 19", false),
+            (&ParamKind::Text, "lines of 19 that mention redis", true),
             (&ParamKind::Text, "the cache keys session:* of 19", true),
         ];
         for (kind, said, want) in table {

@@ -83,11 +83,11 @@ fn the_instructions_show_signatures_and_examples_that_parse() {
             "thanks",
             "show me get recent logs",
             "restart container it",
-            "do not restart container S116 of Acme116",
+            "do not restart container queue of Initech",
             "list active alerts",
-            "get recent logs S48 of Acme48",
+            "get recent logs mailer of Acme",
             "restart container of customer 9065",
-            "check up of Acme82",
+            "check up of Globex",
             "get recent logs and check up of customer 9099",
         ]
     );

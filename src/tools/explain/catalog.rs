@@ -91,6 +91,9 @@ impl Catalog {
             }
         }
         let mut found: Vec<_> = found.into_iter().flatten().collect();
+        // What a line says in particular makes the general needless.
+        let told: Vec<_> = found.iter().filter(|m| !m.entry.generic).map(|m| m.line).collect();
+        found.retain(|m| !m.entry.generic || m.count > 1 || !told.contains(&m.line));
         found.sort_by_key(|m| (m.entry.generic, std::cmp::Reverse(m.span.len().min(60)), m.line));
         found
     }

@@ -70,6 +70,7 @@ impl RestartContainer {
                 "relaunch",
                 "power cycle",
                 "stop and start",
+                "off and on",
                 "start again",
                 "restart the stack",
                 "restart everything",

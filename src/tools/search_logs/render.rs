@@ -39,7 +39,7 @@ pub(super) fn render(
     }
     let summary = summary(customer, wanted, &parts, now);
     let mut text = vec![summary.clone()];
-    let mut blocks = Vec::new();
+    let mut blocks = vec![Block::text(format!("{summary}."))];
     if wanted.pattern.is_literal() {
         let note = format!("`{}` is no regular expression; it was looked for as it is", wanted.text);
         text.push(note.clone());

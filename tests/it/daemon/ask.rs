@@ -49,7 +49,7 @@ async fn every_way_to_end_has_its_exit_code() {
             (&["sing"], 2, &["unrecognized subcommand"]),
             (&["ask", "/restart_container", customer, "web"], 3, &["Approval needed", "opsbot approve "]),
             (&["ask", "/delete_customer_data", customer], 4, &["Refused", "never runs"]),
-            (&["status"], 0, &["cards waiting  1"]),
+            (&["status"], 0, &["cards waiting  2"]),
         ];
         for (args, code, parts) in table {
             let ran = house.run(args).await.exits(code).says(parts);

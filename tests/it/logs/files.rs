@@ -12,7 +12,7 @@ async fn rotated_siblings_are_read_in_time_order_and_each_log_apart() {
     let at = |name: &str| dir.path().join(name);
     pack(&at("shop-a.log.2.gz"), access(1, "first"));
     append(&at("shop-a.log.1"), access(2, "second"));
-    append(&at("shop-a.log"), access(3, "third") + &access(4, "no end").trim_end().to_owned());
+    append(&at("shop-a.log"), access(3, "third") + access(4, "no end").trim_end());
     append(&at("shop-b.log"), access(9, "other"));
     append(&at("error.log"), "not asked for\n");
     let reads = read(files(&at("shop-*.log")), &query()).await;
@@ -111,7 +111,7 @@ async fn what_cannot_be_read_is_said_and_the_others_answer() {
     append(&at("c.log.1.xz"), "x");
     nix::unistd::mkfifo(&at("d.log"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     append(&at("e.log"), "secret\n");
-    fs::set_permissions(at("e.log"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(at("e.log"), fs::Permissions::from_mode(0o0)).unwrap();
     let outside = tempfile::tempdir().unwrap();
     append(&outside.path().join("shadow"), "root:x\n");
     std::os::unix::fs::symlink(outside.path().join("shadow"), at("f.log")).unwrap();

@@ -279,6 +279,7 @@ fn the_command_menu_keeps_to_telegrams_limits_and_to_the_role() {
             "forget",
             "status",
             "whoami",
+            "model",
             "version"
         ]
     );
