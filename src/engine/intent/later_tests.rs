@@ -97,6 +97,8 @@ fn notes_hosts_and_whole_sites() {
         ("show my notes", "list_notes()"),
         ("list the notes", "list_notes()"),
         ("turn the db of alpenblick off and on again", "restart_container(customer_id=7, service=db)"),
+        ("turn off web on customer 19", "stop_container(customer_id=19, service=web)"),
+        ("switch redis of 7 off and back on", "restart_container(customer_id=7, service=redis)"),
         ("turn off the db of alpenblick", "stop_container(customer_id=7, service=db)"),
         ("what runs on beta?", "list_containers(host=beta)"),
         ("run a playbook", "?run_playbook"),

@@ -42,7 +42,6 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("restart", "neu", "starten"),
     ("restart", "neu", "start"),
     ("restart", "power", "cycle"),
-    ("restart", "off", "on"),
     ("stop", "shut", "down"),
     ("stop", "take", "down"),
     ("stop", "bring", "down"),
@@ -129,11 +128,9 @@ fn said(clause: &[Word], group: &'static str) -> Option<(Vec<usize>, bool)> {
     };
     let all = 0..clause.len();
     if group == "restart"
-        && let Some(a) = all.clone().find(|n| ["turn", "switch", "power"].iter().any(|v| is(*n, v)))
-        && let Some(b) = (a + 1..clause.len()).find(|n| is(*n, "off"))
-        && let Some(c) = (b + 1..clause.len()).find(|n| is(*n, "on"))
+        && let Some(at) = off_and_on(clause)
     {
-        return Some((vec![a, b, c], true));
+        return Some((at, true));
     }
     for (_, first, second) in PAIRS.iter().filter(|(g, ..)| *g == group) {
         if let Some(a) = all.clone().find(|n| is(*n, first))
@@ -161,6 +158,19 @@ fn said(clause: &[Word], group: &'static str) -> Option<(Vec<usize>, bool)> {
             .is_some_and(|w| w.stems.first().is_some_and(|s| stems.contains(s)) && w.stems.len() == 1)
     });
     inflected.map(|at| (vec![at], false))
+}
+
+/// "Turn it off and on again"; in "turn off web on 19" the "on" leads to a name.
+fn off_and_on(clause: &[Word]) -> Option<Vec<usize>> {
+    let find = |from: usize, any: &[&str]| {
+        (from..clause.len()).find(|n| clause.get(*n).is_some_and(|w| w.is_any(any)))
+    };
+    let turn = find(0, &["turn", "switch", "power"])?;
+    let off = find(turn + 1, &["off"])?;
+    let on = find(off + 1, &["on"])?;
+    let after_and = clause.get(on - 1).is_some_and(|w| w.is_any(&["and", "then", "back", "off"]));
+    let last = clause.get(on + 1).is_none_or(|w| w.is_any(&["again", "please", "now"]));
+    (after_and || last).then(|| vec![turn, off, on])
 }
 
 fn mood(clause: &[Word], at: &[usize], base: bool) -> Mood {
