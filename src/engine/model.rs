@@ -174,9 +174,14 @@ impl Engine {
         }
         sink.notice(Level::Info, text).await;
         // Goes on when the person leaves: a load that is broken off is lost.
-        let model = models.named(name);
+        let (model, running) =
+            (models.named(name), self.0.sessions.register(&inbound.conversation, &inbound.actor));
         self.0.tasks.spawn(async move {
-            if let Err(error) = model.warm().await {
+            let loaded = tokio::select! {
+                loaded = model.warm() => loaded,
+                () = running.cancel.cancelled() => return,
+            };
+            if let Err(error) = loaded {
                 tracing::warn!(%error, model = model.name(), "a chosen model is not loaded");
             }
         });
