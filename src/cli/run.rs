@@ -38,6 +38,8 @@ pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     let app = app::open(&context.config, &context.source.path, &context.env).await?;
     let notifier = Notifier::from_env();
     let mut tasks = Supervisor::new();
+    // Before anybody can ask for one.
+    reload(&mut tasks, &app, hangups);
     listen(&mut tasks, &app, &reach::socket(&context))?;
     let board = Board::default();
     serve_http(&mut tasks, &app, &context.config, board.clone()).await?;
@@ -45,7 +47,6 @@ pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     for channel in channels.clone() {
         tasks.spawn(channel.name, RETRY, move |stop| (channel.run)(stop));
     }
-    reload(&mut tasks, &app, hangups);
     let watched = (board, channels.clone(), app.counters.clone());
     sweep(&mut tasks, app.engine.clone(), watched, notifier_beat(&notifier));
     tend(&mut tasks, &app.engine, channels);
@@ -90,13 +91,13 @@ fn listen(tasks: &mut Supervisor, app: &App, path: &Path) -> Result<(), Failure>
 
 /// Reads the configuration again at each SIGHUP and at each request, one after the other.
 fn reload(tasks: &mut Supervisor, app: &App, hangups: Hangups) {
-    let (engine, reloader) = (app.engine.clone(), app.reloader.clone());
-    let hangups = Arc::new(tokio::sync::Mutex::new(hangups));
+    let (engine, reloader) = (&app.engine, app.reloader.clone());
+    let wishes = Arc::new(tokio::sync::Mutex::new((hangups, engine.reload_requests())));
     tasks.spawn("reload", RETRY, move |stop| {
-        let (engine, reloader, hangups) = (engine.clone(), reloader.clone(), hangups.clone());
+        let (reloader, wishes) = (reloader.clone(), wishes.clone());
         async move {
-            let mut requests = engine.reload_requests();
-            let mut hangups = hangups.lock().await;
+            let mut wishes = wishes.lock().await;
+            let (hangups, requests) = &mut *wishes;
             loop {
                 tokio::select! {
                     () = hangups.recv() => {

@@ -62,6 +62,10 @@ fn parts(words: &[Word], from: usize, at: usize, tools: &Vocabulary) -> bool {
         // "For customer 19, restart web": a place, and no wish yet.
         return false;
     }
+    if right.iter().all(|w| w.is_any(WEAK) || w.is_any(&["back", "on", "again", "please", "now"])) {
+        // "Off and back on" is one wish.
+        return false;
+    }
     let looks = leading.is_some_and(|w| w.is_any(LOOKS));
     let acts = verbs::find(right, tools.specs(), &[]).iter().any(|v| {
         leading.is_some_and(|w| v.at.iter().any(|n| right.get(*n).is_some_and(|v| std::ptr::eq(v, w))))
