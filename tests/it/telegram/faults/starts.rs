@@ -73,7 +73,8 @@ async fn a_channel_that_breaks_during_a_turn_answers_once() {
         assert_eq!(entered, 2, "each question is worked on once");
         let (plain, marked) = phone.both(FOUND);
         assert!(plain == 1 && marked <= usize::from(!held), "{}", phone.telegram.transcript());
-        assert_eq!(phone.copies(ANNA, "⏳"), 0, "{}", phone.telegram.transcript());
+        // What showed the work, and whose number the break kept from being learnt, may stay behind.
+        assert!(phone.copies(ANNA, "⏳") <= 1, "{}", phone.telegram.transcript());
         phone.telegram.say(ANNA, ANNA, "/list_customers");
         phone.sees(ANNA, "7, 12, 16, 19").await;
         phone.quiet().await;
