@@ -12,6 +12,9 @@ use crate::{
     policy::Verdict,
 };
 
+/// How the result of a call begins that was not made because the person never named its target; the question follows.
+pub const ASKED_BACK: &str = "not run: the person has not named this target. Asked: ";
+
 /// The bounds of a turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -281,7 +284,7 @@ impl Turn {
                     "not run yet: a card was shown to the person and waits for a decision".into()
                 }
                 CallResult::NotNamed(question) => {
-                    let text = format!("not run: the person has not named this target. Asked: {question}");
+                    let text = format!("{ASKED_BACK}{question}");
                     questions.push(question);
                     text
                 }

@@ -15,6 +15,7 @@ use crate::{
         history::{self, Facts},
         port::{Message, ModelCall},
         prompt,
+        step::ASKED_BACK,
     },
     domain::{
         Args, Block, ConversationKey, Customer, Inbound, Level, ParamKind, ServiceName, ToolCall, ToolSpec,
@@ -38,22 +39,12 @@ impl Engine {
 
     /// Answers plain words by code; `why` says why no model does.
     pub(super) async fn by_words(&self, why: &str, ledger: &mut Ledger, scene: &Scene<'_>) -> TurnStatus {
-        let Some((text, quoted)) = ledger.said.clone() else { return TurnStatus::Answered };
+        let Some((text, _)) = ledger.said.clone() else { return TurnStatus::Answered };
         let why = why.trim_end_matches('.');
         let directory = self.directory().await;
-        let before = ledger.rows.get(..ledger.new_from).unwrap_or_default();
-        let spoken = history::words(before);
-        let earlier = [spoken.earlier, spoken.since].concat();
-        let last = last_call(before);
-        let asked = Asked {
-            text: &text,
-            quoted: quoted.as_deref(),
-            earlier: &earlier,
-            open: open_wish(before),
-            last: last.as_ref(),
-        };
         let offer = Offer { tools: self.registry().vocabulary(), directory: &directory };
-        match intent::understand(&asked, offer) {
+        let verdict = heard(ledger, |asked| intent::understand(asked, offer)).unwrap_or(Verdict::Nothing);
+        match verdict {
             Verdict::Run(calls) => {
                 let read: Vec<_> = calls.iter().map(commands::command_for).collect();
                 scene.sink.notice(Level::Info, format!("{why}. Read as {}", read.join(" and "))).await;
@@ -91,6 +82,14 @@ impl Engine {
                 TurnStatus::Answered
             }
         }
+    }
+
+    /// The calls of a message whose words leave no doubt, as a model would make them.
+    pub(super) async fn clear_calls(&self, ledger: &Ledger) -> Option<Vec<ModelCall>> {
+        let directory = self.directory().await;
+        let offer = Offer { tools: self.registry().vocabulary(), directory: &directory };
+        let calls = heard(ledger, |asked| intent::clear(asked, offer))??;
+        Some(calls.iter().map(as_called).collect())
     }
 
     async fn reply(&self, text: &str, ledger: &mut Ledger, scene: &Scene<'_>) -> TurnStatus {
@@ -200,7 +199,7 @@ impl Engine {
                 CallResult::Output(text) => (text, TurnStatus::Answered),
                 CallResult::Failed(text) => (text, TurnStatus::Failed),
                 CallResult::Refused(text) => (format!("refused by policy: {text}"), TurnStatus::Refused),
-                CallResult::NotNamed(text) => (text, TurnStatus::Answered),
+                CallResult::NotNamed(question) => (format!("{ASKED_BACK}{question}"), TurnStatus::Answered),
                 CallResult::NeedsApproval(offer) => {
                     offers.push(*offer);
                     ("not run yet: a card waits for a decision".to_owned(), TurnStatus::WaitsForApproval)
@@ -215,10 +214,7 @@ impl Engine {
                 return self.store_broke(&error, scene.sink).await;
             }
         }
-        let calls = calls
-            .iter()
-            .map(|c| ModelCall { id: None, name: c.tool.clone(), args: Value::Object(c.args.0.clone()) })
-            .collect();
+        let calls = calls.iter().map(as_called).collect();
         let asked = Message::Assistant { text: String::new(), thinking: String::new(), calls };
         let mut rows = vec![self.row(RowKind::Assistant, asked, ledger.tainted)];
         for (name, text) in texts {
@@ -288,6 +284,21 @@ impl Engine {
     }
 }
 
+/// What the message says, with what was said before it.
+pub(super) fn heard<T>(ledger: &Ledger, read: impl FnOnce(&Asked<'_>) -> T) -> Option<T> {
+    let (text, quoted) = ledger.said.as_ref()?;
+    let before = ledger.rows.get(..ledger.new_from).unwrap_or_default();
+    let spoken = history::words(before);
+    let earlier = [spoken.earlier, spoken.since].concat();
+    let last = last_call(before);
+    let (quoted, open) = (quoted.as_deref(), open_wish(before));
+    Some(read(&Asked { text, quoted, earlier: &earlier, open, last: last.as_ref() }))
+}
+
+pub(super) fn as_called(call: &ToolCall) -> ModelCall {
+    ModelCall { id: None, name: call.tool.clone(), args: Value::Object(call.args.0.clone()) }
+}
+
 /// How several calls ended, as one.
 fn together(statuses: &[TurnStatus]) -> TurnStatus {
     let has = |status| statuses.contains(&status);
@@ -320,11 +331,16 @@ fn last_call(rows: &[Remembered]) -> Option<ToolCall> {
 
 /// The person's last words, when all that followed was a question back.
 fn open_wish(rows: &[Remembered]) -> Option<&str> {
-    let (last, before) = rows.split_last()?;
-    let Message::Assistant { text, calls, .. } = &last.message else { return None };
-    let user = before.last().filter(|row| row.kind == RowKind::User)?;
-    if !calls.is_empty() || !text.contains('?') {
-        return None;
-    }
-    user.words.last().map(String::as_str)
+    let at = rows.iter().rposition(|row| row.kind == RowKind::User)?;
+    let (user, since) = (rows.get(at)?, rows.get(at + 1..)?);
+    let nothing_ran = since.iter().all(|row| match &row.message {
+        Message::Tool { text, .. } => text.starts_with("failed: ") || text.starts_with("not run"),
+        Message::Assistant { .. } | Message::System { .. } | Message::User { .. } => true,
+    });
+    let asks = since.last().is_some_and(|row| match &row.message {
+        Message::Assistant { text, calls, .. } => calls.is_empty() && text.contains('?'),
+        Message::Tool { text, .. } => text.starts_with(ASKED_BACK),
+        Message::System { .. } | Message::User { .. } => false,
+    });
+    user.words.last().filter(|_| nothing_ran && asks).map(String::as_str)
 }

@@ -18,7 +18,7 @@ use crate::{
     agent::{
         CallResult, Effect, Event, Limits, PlannedCall, Remembered, RowKind, Turn,
         history::{self, Facts},
-        port::Message,
+        port::{CallMode, Message, Reply},
         prompt,
     },
     domain::{
@@ -224,12 +224,19 @@ impl Engine {
         let offered = self.offered(ledger, scene.conversation).await;
         let mut turn =
             Turn::new(limits, offered.clone(), messages, brain.mode).knowing(self.registry().everything());
-        let mut effects = VecDeque::from(turn.step(Event::Begin));
+        // A model whose calls must be forced is weak at them: what the words say outright is not left to it.
+        let clear = if brain.mode == CallMode::Constrained { self.clear_calls(ledger).await } else { None };
+        let begin = clear.map_or(Event::Begin, |calls| Event::Reply(Reply { calls, ..Reply::default() }));
+        let mut effects = VecDeque::from(turn.step(begin));
         ledger.turn = Some(turn);
         while let Some(effect) = effects.pop_front() {
             let event = match effect {
                 Effect::Ask(request) => {
-                    self.ask(brain, &request, (scene.conversation, scene.sink, scene.asking)).await
+                    let forced = request.mode == CallMode::Constrained;
+                    match self.ask(brain, &request, (scene.conversation, scene.sink, scene.asking)).await {
+                        Event::Reply(reply) if forced => Event::Reply(self.grounded(reply, ledger).await),
+                        event => event,
+                    }
                 }
                 Effect::Run(calls) => {
                     self.keep_called(&calls, &offered, scene.conversation).await;

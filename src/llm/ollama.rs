@@ -256,6 +256,7 @@ fn plain_client(wire: &Wire, settings: &Settings) -> Result<Ollama, String> {
     let mut builder = reqwest_012::Client::builder()
         .connect_timeout(CONNECT)
         .redirect(reqwest_012::redirect::Policy::none())
+        .pool_max_idle_per_host(0)
         .tls_built_in_root_certs(wire.base().scheme() == "https");
     if is_loopback(wire.base()) {
         builder = builder.no_proxy();

@@ -59,7 +59,12 @@ impl Wire {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err("TLS has no crypto provider: install one before the first connection".into());
         }
-        let mut builder = Client::builder().connect_timeout(CONNECT).redirect(redirect::Policy::none());
+        // Servers close idle connections after seconds, and a request that meets that is lost. An answer takes seconds as
+        // well, a new connection none.
+        let mut builder = Client::builder()
+            .connect_timeout(CONNECT)
+            .redirect(redirect::Policy::none())
+            .pool_max_idle_per_host(0);
         if is_loopback(&base) {
             builder = builder.no_proxy();
         }

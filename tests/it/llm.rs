@@ -8,6 +8,7 @@ use opsbot::{
     llm::{self, Constrained, Dialect, Settings, Token},
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fake::{
     model::{FakeModel, Say, Setup},
@@ -212,6 +213,54 @@ async fn nobody_there_is_down() {
         let down = ModelError::Down("connection refused".into());
         assert_eq!(chat(&model, &ask("?")).await.0, Err(down.clone()));
         assert_eq!(model.warm().await, Err(down));
+    }
+}
+
+/// In front of `server`: closes a connection as soon as a second request comes on it, as servers do that have just ended
+/// an idle one.
+async fn forgetful(server: &FakeModel) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let upstream = server.url.trim_start_matches("http://").to_owned();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = tokio::net::TcpStream::connect(&upstream).await.unwrap();
+            tokio::spawn(async move {
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
+                let mut answered = false;
+                loop {
+                    tokio::select! {
+                        read = from_client.read(&mut up) => match read {
+                            Ok(n) if n > 0 && !answered => to_server.write_all(&up[..n]).await.unwrap(),
+                            _ => return,
+                        },
+                        read = from_server.read(&mut down) => match read {
+                            Ok(n) if n > 0 => {
+                                answered = true;
+                                if to_client.write_all(&down[..n]).await.is_err() {
+                                    return;
+                                }
+                            }
+                            _ => return,
+                        },
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn no_question_is_lost_with_a_connection_that_the_server_has_closed() {
+    for dialect in DIALECTS {
+        let server = FakeModel::with(Setup::default(), |_, _| Say::Text("hi".into())).await;
+        let model = connect(dialect, &forgetful(&server).await);
+        for _ in 0..3 {
+            assert_eq!(chat(&model, &ask("?")).await.0.map(|r| r.text), Ok("hi".into()), "{dialect:?}");
+        }
     }
 }
 

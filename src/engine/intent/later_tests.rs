@@ -1,5 +1,7 @@
 //! Sentences that were written after the first tables held, what was said before, and properties.
 
+use std::sync::Arc;
+
 use super::{
     table_tests::{check, directory, shown, specs},
     *,
@@ -183,5 +185,30 @@ proptest::proptest! {
             let writes = calls.iter().any(|c| TOOLS.specs().iter().any(|s| s.name == c.tool && s.is_write() && s.floor != Risk::Blocked));
             proptest::prop_assert!(!writes, "{text:?}");
         }
+    }
+}
+
+#[test]
+fn what_is_clear_needs_no_model() {
+    let (tools, directory) = (Vocabulary::new(Arc::new(specs())), directory());
+    let offer = Offer { tools: &tools, directory: &directory };
+    let table = [
+        ("what's wrong with customer 19?", "check_up(customer_id=19)"),
+        ("show me the logs of web of customer 7", "get_recent_logs(customer_id=7, service=web)"),
+        ("restart web of customer 19", "restart_container(customer_id=19, service=web)"),
+        ("remember that customer 7 is away until May", "remember(text=customer 7 is away until May)"),
+        ("are there alerts?", "list_active_alerts()"),
+        // What is left over is for a model, and so are questions back and small talk.
+        ("I guess the sourdough of customer 19 went stale overnight, what do its logs say?", ""),
+        ("my boss would love the logs of customer 7 as a haiku", ""),
+        ("should I restart web of customer 19?", ""),
+        ("show me the logs", ""),
+        ("thanks!", ""),
+    ];
+    for (text, wanted) in table {
+        let asked = Asked { text, ..Asked::default() };
+        let calls = clear(&asked, offer).unwrap_or_default();
+        let shown: Vec<_> = calls.iter().map(ToString::to_string).collect();
+        assert_eq!(shown.join(", "), wanted, "{text}");
     }
 }

@@ -4,6 +4,7 @@
 mod clause;
 mod explain;
 mod german;
+mod grounded;
 mod lexicon;
 mod names;
 mod rank;
@@ -28,8 +29,9 @@ use verbs::Mood;
 use words::{Role, Word};
 
 pub use explain::{Explained, explain};
+pub use grounded::grounded;
 pub use rank::Vocabulary;
-pub use wished::unwished;
+pub use wished::{left_out, unwished};
 
 use crate::{
     domain::{Args, Customer, CustomerId, Param, ParamKind, Risk, ServiceName, ToolCall},
@@ -141,6 +143,24 @@ pub fn understand(asked: &Asked<'_>, offer: Offer<'_>) -> Verdict {
         }
     }
     first.verdict(asked)
+}
+
+/// The calls of words that leave no doubt: a change, which is read from words without a rest only, or a look of which every
+/// telling word is a called tool's own. Meant for what comes before a model that needs help with calls; whatever is only
+/// likely is the model's.
+pub fn clear(asked: &Asked<'_>, offer: Offer<'_>) -> Option<Vec<ToolCall>> {
+    let Verdict::Run(calls) = understand(asked, offer) else { return None };
+    let called: Vec<_> =
+        offer.tools.specs().iter().filter(|s| calls.iter().any(|c| c.tool == s.name)).collect();
+    let changes = called.iter().any(|s| s.is_write() && s.floor < Risk::Blocked);
+    if changes || note(asked.text, offer).is_some() {
+        return Some(calls);
+    }
+    let heard = Heard::new(asked, offer);
+    let parts = heard.parts();
+    let mut telling = parts.iter().flat_map(Clause::telling);
+    let all = telling.all(|word| called.iter().any(|spec| offer.tools.uses(spec, word)));
+    (all && heard.pasted.is_none()).then_some(calls)
 }
 
 /// A message that asks to be kept, word for word.

@@ -192,7 +192,7 @@ impl<'a> Clause<'a> {
     }
 
     /// The one choice that the words name.
-    fn choice(&self, words: &'static [&'static str]) -> Option<&'static str> {
+    pub(super) fn choice(&self, words: &'static [&'static str]) -> Option<&'static str> {
         let mut named =
             words.iter().filter(|c| self.words.iter().any(|w| w.folded == **c && w.role != Role::Text));
         let only = named.next()?;
@@ -354,7 +354,7 @@ impl<'a> Clause<'a> {
         last: Option<&ToolCall>,
     ) -> Reading {
         let target = &self.target;
-        let (known, unknown) = self.telling(tools);
+        let (known, unknown) = self.known(tools);
         if known + unknown == 0 && !reads.first().is_some_and(|r| r.points >= ENOUGH) {
             return self.nothing_but_a_name(reads, last);
         }
@@ -428,15 +428,19 @@ impl<'a> Clause<'a> {
     }
 
     /// How many telling words some tool uses, and how many none does.
-    fn telling(&self, tools: &'a Vocabulary) -> (usize, usize) {
-        let telling = self.words.iter().filter(|w| {
+    fn known(&self, tools: &'a Vocabulary) -> (usize, usize) {
+        let (known, unknown): (Vec<_>, Vec<_>) = self.telling().partition(|w| tools.knows(w));
+        (known.len(), unknown.len())
+    }
+
+    /// The words that may tell which tool is meant.
+    pub(super) fn telling(&self) -> impl Iterator<Item = &Word> {
+        self.words.iter().filter(|w| {
             w.role == Role::Plain
                 && ![lexicon::STOP, lexicon::FILLER, lexicon::QUESTION]
                     .iter()
                     .any(|l| l.contains(&w.en.as_str()))
-        });
-        let (known, unknown): (Vec<_>, Vec<_>) = telling.partition(|w| tools.knows(w));
-        (known.len(), unknown.len())
+        })
     }
 
     /// Whether the clause tells something and asks for nothing: "it is slow since noon".

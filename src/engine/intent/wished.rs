@@ -4,7 +4,7 @@ use super::{
     ADVICE, Asked, DENIED, Heard, Offer,
     verbs::{self, Mood},
 };
-use crate::domain::{ToolCall, ToolSpec};
+use crate::domain::{ParamKind, ToolCall, ToolSpec};
 
 /// What to say in place of `call`, where `text` asks for another change, asks about this one, or forbids it. Words that
 /// speak of no change at all say nothing against it: people have many words, and the card asks anyway.
@@ -33,6 +33,29 @@ pub fn unwished(text: &str, call: &ToolCall, spec: &ToolSpec, offer: Offer<'_>) 
         "You asked to {}, and the model came up with {call}: nothing is changed. Say once more what you want done.",
         other.group
     ))
+}
+
+/// The choices that `text` names where it asks for this change and that `call` leaves out, as parameter and value: without
+/// them it would do more than was asked for.
+pub fn left_out(
+    text: &str,
+    call: &ToolCall,
+    spec: &ToolSpec,
+    offer: Offer<'_>,
+) -> Vec<(&'static str, &'static str)> {
+    let asked = Asked { text, ..Asked::default() };
+    let heard = Heard::new(&asked, offer);
+    let group = verbs::group(spec);
+    let parts = heard.parts();
+    let asking =
+        |p: &&super::reading::Clause<'_>| p.verbs.iter().any(|v| v.group == group && v.mood == Mood::Asked);
+    let Some(part) = parts.iter().find(asking) else { return vec![] };
+    let free = spec.params.iter().filter(|p| !p.required && !call.args.0.contains_key(p.name));
+    free.filter_map(|p| match p.kind {
+        ParamKind::Choice(words) => part.choice(words).map(|value| (p.name, value)),
+        _ => None,
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -74,6 +97,26 @@ mod tests {
             let call = ToolCall { tool: tool.into(), args: Args::default() };
             let held = unwished(text, &call, &spec, offer);
             assert_eq!(held.is_none(), free, "{text} {tool}: {held:?}");
+        }
+    }
+
+    #[test]
+    fn a_choice_that_was_said_is_filled_in_where_the_change_is_asked_for() {
+        let (tools, directory) = (Vocabulary::new(Arc::new(specs())), directory());
+        let offer = Offer { tools: &tools, directory: &directory };
+        let spec = specs().into_iter().find(|s| s.name == "clear_cache").unwrap();
+        let call = ToolCall { tool: "clear_cache".into(), args: Args::default() };
+        let table = [
+            ("Clear the redis cache of customer 19", Some("redis")),
+            ("flush varnish for 7", Some("varnish")),
+            ("clear the cache of customer 19", None),
+            ("clear the redis and the varnish cache of 19", None),
+            ("restart redis of 19 and clear its cache", None),
+            ("clear the varnish cache of 19, and how is redis?", Some("varnish")),
+        ];
+        for (text, wanted) in table {
+            let wanted: Vec<_> = wanted.iter().map(|value| ("kind", *value)).collect();
+            assert_eq!(left_out(text, &call, &spec, offer), wanted, "{text}");
         }
     }
 }

@@ -104,6 +104,12 @@ async fn a_wish_for_a_change_gets_the_same_card() {
     // After a confirmed write the target is named anew.
     let t = world.say("anna", "restart db").await;
     assert_eq!(t.cards().len(), 0, "{}", t.shown());
+    let card = world.say("anna", "of 19").await.ended(TurnStatus::WaitsForApproval).card();
+    assert_eq!(
+        card.calls,
+        ["restart_container(customer_id=19, service=db)"],
+        "the answer completes the wish"
+    );
     world.say("vic", "restart web of 19").await.ended(TurnStatus::Refused);
     assert_eq!(world.writes(), ["19/web"]);
 }
@@ -237,13 +243,49 @@ async fn a_known_tool_that_was_not_offered_is_run_and_offered_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_model_that_needs_help_with_calls_gets_it() {
+    for dialect in DIALECTS {
+        let model = FakeModel::answering(|_, n| match n {
+            0 => text("Its web is unhealthy."),
+            1 => call("get_health_score", json!({"customer_id": "?"})),
+            2 => text("It is poor."),
+            3 => call("restart_container", json!({"customer_id": "?", "service": "db"})),
+            _ => text("Which customer do you mean?"),
+        })
+        .await;
+        let setup = Setup { dialect, mode: CallMode::Constrained, ..Setup::default() };
+        let world = World::start(setup, Some(model)).await;
+        // Words that leave no doubt: the finding stands there before the model is asked, once, for words.
+        let t = world.say("anna", "what's wrong with customer 19?").await;
+        t.ended(TurnStatus::Answered).has("web of 19 is unhealthy");
+        t.has("Its web is unhealthy.");
+        assert_eq!(world.model().requests().len(), 1, "{dialect:?}");
+        // A card needs no model at all.
+        let t = world.say("anna", "restart web of customer 19").await;
+        let card = t.ended(TurnStatus::WaitsForApproval).card();
+        assert_eq!(card.calls, ["restart_container(customer_id=19, service=web)"]);
+        assert_eq!(world.model().requests().len(), 1, "{dialect:?}");
+        // Words that leave a doubt are the model's; a customer that nobody has is the one that was named.
+        let t = world.say("anna", "has the sourdough of Bloom Flowers gone stale?").await;
+        t.ended(TurnStatus::Answered).has("It is poor.");
+        t.lacks("There is no customer");
+        assert_eq!(world.model().requests().len(), 3, "{dialect:?}");
+        // The answer to a question back completes the wish, whoever asked.
+        let t = world.say("ben", "restart db").await;
+        t.ended(TurnStatus::Answered).has("Which customer do you mean?");
+        let card = world.say("ben", "19").await.ended(TurnStatus::WaitsForApproval).card();
+        assert_eq!(card.calls, ["restart_container(customer_id=19, service=db)"], "{dialect:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_forced_schema_follows_the_tools() {
     let model = FakeModel::answering(|_, _| text("Well.")).await;
     let setup = Setup { mode: CallMode::Constrained, more: more(), ..Setup::default() };
     let world = World::start(setup, Some(model)).await;
-    world.say("anna", "how is 19?").await;
-    world.say("anna", "is a newer image there for 19?").await;
-    world.say("anna", "how is 7?").await;
+    world.say("anna", "how does 19 feel?").await;
+    world.say("anna", "is a newer image there for 19, I wonder?").await;
+    world.say("anna", "how does 7 feel?").await;
     let has: Vec<_> =
         world.model().requests().iter().map(|r| r["format"].to_string().contains("image_updates")).collect();
     assert_eq!(has.first(), Some(&false));
