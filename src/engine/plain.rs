@@ -197,7 +197,7 @@ impl Engine {
             self.tell(&result, call, scene.sink).await;
             let (text, status) = match result {
                 CallResult::Output(text) => (text, TurnStatus::Answered),
-                CallResult::Failed(text) => (text, TurnStatus::Failed),
+                CallResult::Failed(text) => (format!("failed: {text}"), TurnStatus::Failed),
                 CallResult::Refused(text) => (format!("refused by policy: {text}"), TurnStatus::Refused),
                 CallResult::NotNamed(question) => (format!("{ASKED_BACK}{question}"), TurnStatus::Answered),
                 CallResult::NeedsApproval(offer) => {
@@ -329,18 +329,20 @@ fn last_call(rows: &[Remembered]) -> Option<ToolCall> {
     })
 }
 
-/// The person's last words, when all that followed was a question back.
+/// The person's last words, when nothing came of them but a question back, or a call that could not be made.
 fn open_wish(rows: &[Remembered]) -> Option<&str> {
     let at = rows.iter().rposition(|row| row.kind == RowKind::User)?;
     let (user, since) = (rows.get(at)?, rows.get(at + 1..)?);
-    let nothing_ran = since.iter().all(|row| match &row.message {
-        Message::Tool { text, .. } => text.starts_with("failed: ") || text.starts_with("not run"),
-        Message::Assistant { .. } | Message::System { .. } | Message::User { .. } => true,
-    });
-    let asks = since.last().is_some_and(|row| match &row.message {
-        Message::Assistant { text, calls, .. } => calls.is_empty() && text.contains('?'),
-        Message::Tool { text, .. } => text.starts_with(ASKED_BACK),
-        Message::System { .. } | Message::User { .. } => false,
-    });
-    user.words.last().filter(|_| nothing_ran && asks).map(String::as_str)
+    let tools = || {
+        since.iter().filter_map(|row| match &row.message {
+            Message::Tool { text, .. } => Some(text),
+            Message::Assistant { .. } | Message::System { .. } | Message::User { .. } => None,
+        })
+    };
+    let nothing_ran = tools().all(|text| text.starts_with("failed: ") || text.starts_with("not run: "));
+    let asked = since.last().is_some_and(
+        |row| matches!(&row.message, Message::Assistant { text, calls, .. } if calls.is_empty() && text.contains('?')),
+    );
+    let open = nothing_ran && (asked || tools().next().is_some());
+    user.words.last().filter(|_| open).map(String::as_str)
 }

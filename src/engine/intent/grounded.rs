@@ -48,6 +48,9 @@ fn filled(asked: &Asked<'_>, call: &ToolCall, spec: &ToolSpec, alone: bool, offe
         let given = args.text(param.name);
         let value = match (&param.kind, given) {
             (ParamKind::Customer, Some(given)) if is_nobody(offer.directory, &given) => {
+                if !param.required && said.customer.is_none() {
+                    args.0.remove(param.name);
+                }
                 said.customer.as_ref().map(|c| Value::from(c.as_str()))
             }
             (ParamKind::Service, Some(given)) if !has_service(offer.directory, &args, spec, &given) => {
@@ -57,6 +60,11 @@ fn filled(asked: &Asked<'_>, call: &ToolCall, spec: &ToolSpec, alone: bool, offe
                 said.service.as_ref().map(|s| Value::from(s.as_str()))
             }
             (ParamKind::Service, None) if alone => said.service.as_ref().map(|s| Value::from(s.as_str())),
+            (ParamKind::Text, None) if alone && ["host", "project"].contains(&param.name) => said
+                .places
+                .iter()
+                .find(|(what, _)| *what == param.name)
+                .map(|(_, name)| Value::from(name.as_str())),
             (ParamKind::Duration, None) if alone && first(spec, param.name) => {
                 said.span.as_deref().map(Value::from)
             }
@@ -70,8 +78,9 @@ fn filled(asked: &Asked<'_>, call: &ToolCall, spec: &ToolSpec, alone: bool, offe
     args
 }
 
-/// The one customer, service, span and count that a message says.
+/// The one customer, service, span and count that a message says, and the host and project.
 struct Said {
+    places: Vec<(&'static str, String)>,
     customer: Option<CustomerId>,
     service: Option<ServiceName>,
     span: Option<String>,
@@ -85,7 +94,10 @@ impl Said {
         let targets = || parts.iter().map(|p| &p.target);
         let unsure = targets().any(|t| !t.unsure.is_empty());
         let service = targets().filter(|t| t.service_named).flat_map(|t| t.services.iter().cloned());
+        let place =
+            |what: &'static str| only(parts.iter().filter_map(|p| p.place(what))).map(|name| (what, name));
         Self {
+            places: ["host", "project"].into_iter().filter_map(place).collect(),
             customer: only(targets().flat_map(|t| t.customers.iter().cloned())).filter(|_| !unsure),
             service: only(service),
             span: only(parts.iter().filter_map(|p| p.values.span.clone())),
@@ -174,6 +186,12 @@ mod tests {
                 "get_metrics",
                 json!({"customer_id": "shop"}),
                 json!({"customer_id": "shop"}),
+            ),
+            (
+                "how full is the disk on host beta?",
+                "get_disk_usage",
+                json!({"customer_id": "?"}),
+                json!({"host": "beta"}),
             ),
             ("how is 7?", "get_metrics", json!({"customer_id": "19"}), json!({"customer_id": "19"})),
         ];

@@ -217,7 +217,7 @@ impl<'a> Clause<'a> {
     }
 
     /// A host or a project: "on host alpha", "project shop", and the host alone behind "on".
-    fn place(&self, what: &str) -> Option<String> {
+    pub(super) fn place(&self, what: &str) -> Option<String> {
         let cue = |w: &Word| w.is(what) || what == "host" && w.is("on");
         let named = |w: &&Word| {
             let common =

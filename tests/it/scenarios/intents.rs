@@ -89,6 +89,7 @@ async fn plain_words_run_a_look_and_say_how_they_were_read() {
     assert_eq!(world.audit().await.len(), 2, "two reads");
     world.say("anna", "and 7?").await.ended(TurnStatus::Answered).has("Read as /get_health_score 7");
     world.say("anna", "logs of 99").await.ended(TurnStatus::Failed).has("There is no customer `99`");
+    world.say("anna", "sorry, 19").await.ended(TurnStatus::Answered).has("Read as /get_recent_logs 19");
     world.say("anna", "delete all data of 7").await.ended(TurnStatus::Refused).has("Refused");
     world.say("anna", "thanks!").await.ended(TurnStatus::Answered).has("You are welcome.");
 }
