@@ -103,6 +103,7 @@ fn notes_hosts_and_whole_sites() {
         ("switch redis of 7 off and back on", "restart_container(customer_id=7, service=redis)"),
         ("turn off the db of alpenblick", "stop_container(customer_id=7, service=db)"),
         ("what runs on beta?", "list_containers(host=beta)"),
+        ("graph up{job=\"node\"}", "query_prometheus(query=up{job=\"node\"}, range=1h)"),
         ("run a playbook", "?run_playbook"),
         ("are all of kranich's containers up?", "get_container_status(customer_id=12)"),
         ("how is 19? | ok, bounce its web then", "restart_container(customer_id=19, service=web)"),

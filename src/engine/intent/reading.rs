@@ -19,6 +19,9 @@ const ENOUGH: f64 = 2.2;
 const WORTH_NAMING: f64 = 0.9;
 /// How much of the best one's points the second may have.
 const MARGIN: f64 = 0.86;
+/// Words for a graph, and what it covers where no span is said.
+const DRAWN: &[&str] = &["graph", "chart", "plot", "draw", "curve", "trend"];
+const GRAPH_OVER: &str = "1h";
 /// The first look at a customer.
 const FIRST_LOOK: &str = "check_up";
 
@@ -178,7 +181,10 @@ impl<'a> Clause<'a> {
                         ParamKind::Duration => {
                             let first = spec.params.iter().find(|p| p.kind == ParamKind::Duration);
                             let wanted = first.is_some_and(|p| p.name == param.name);
-                            self.values.span.as_deref().filter(|_| wanted).map(Value::from)
+                            // A graph is over time, even where nobody says how far back.
+                            let drawn = param.name == "range" && self.words.iter().any(|w| w.is_any(DRAWN));
+                            let span = self.values.span.as_deref().or(drawn.then_some(GRAPH_OVER));
+                            span.filter(|_| wanted).map(Value::from)
                         }
                         ParamKind::Choice(words) => self.choice(words).map(Value::from),
                         ParamKind::Text => self.text(spec, param.name).map(Value::from),
