@@ -22,7 +22,10 @@ use std::{
 use futures::future::join_all;
 use house::{House, ask, bare_store, machine, ms, quantile, row, spread};
 use model::{FakeModel, Say};
-use opsbot::control::{Client, Op};
+use opsbot::{
+    control::{Client, Op},
+    domain::TurnStatus,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -115,9 +118,9 @@ async fn fifty() {
         let house = with_model(&model, &format!("[prometheus]\nurl = \"{slow}\"\n"));
         let (daemon, client, _) = house.start().await;
         let patient =
-            join_all((0..asks).map(|n| one(&client, format!("slow{n}"), "which alerts are there?", 1)));
+            join_all((0..asks).map(|n| one(&house, format!("slow{n}"), "which alerts are there?", 1)));
         let fast =
-            join_all((asks..CONVERSATIONS).map(|n| one(&client, format!("fast{n}"), "look it up", ROUNDS)));
+            join_all((asks..CONVERSATIONS).map(|n| one(&house, format!("fast{n}"), "look it up", ROUNDS)));
         let (patient, fast) = tokio::join!(patient, fast);
         row(&format!("{CONVERSATIONS} conversations at once, {what}: a quick turn"), &spread(&fast.concat()));
         if asks > 0 {
@@ -131,11 +134,14 @@ async fn fifty() {
     }
 }
 
-async fn one(client: &Client, conversation: String, text: &str, rounds: usize) -> Vec<Duration> {
+/// One conversation over a connection of its own, as terminals have it: a connection's requests are bounded.
+async fn one(house: &House, conversation: String, text: &str, rounds: usize) -> Vec<Duration> {
+    let client = Client::connect(&house.state().join("opsbot.sock")).await.unwrap();
     let mut times = vec![];
     for _ in 0..rounds {
         let begun = Instant::now();
-        ask(client, say(&conversation, text)).await;
+        let status = ask(&client, say(&conversation, text)).await;
+        assert_eq!(status, TurnStatus::Answered, "{conversation}");
         times.push(begun.elapsed());
     }
     times
@@ -167,7 +173,7 @@ async fn long() {
     let (daemon, client, _) = house.start().await;
     for tenth in 1..=10 {
         let rounds = LONG / 10 / 20;
-        join_all((0..20).map(|n| one(&client, format!("c{n}"), "look it up", rounds))).await;
+        join_all((0..20).map(|n| one(&house, format!("c{n}"), "look it up", rounds))).await;
         row(&format!("memory after {} turns", LONG / 10 * tenth), &daemon.memory());
     }
     drop(client);
