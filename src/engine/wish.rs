@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     agent::{CallResult, PlannedCall, port::Reply},
-    domain::{AuditKind, ToolCall},
+    domain::{AuditKind, ToolCall, ToolSpec},
 };
 
 impl Engine {
@@ -20,7 +20,10 @@ impl Engine {
         ledger: &mut Ledger,
         scene: &Scene<'_>,
     ) -> Vec<CallResult> {
-        let directory = self.directory().await;
+        let writes = |p: &PlannedCall| self.registry().spec(&p.call.tool).is_some_and(ToolSpec::is_write);
+        // Looks need no names, and do not wait for the inventory.
+        let directory =
+            if calls.iter().any(writes) { self.directory().await } else { intent::Directory::default() };
         let offer = Offer { tools: self.registry().vocabulary(), directory: &directory };
         let mut held = Vec::new();
         for planned in &mut calls {
