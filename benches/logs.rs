@@ -162,9 +162,8 @@ async fn searches(noisy: &Noisy) {
         // As `search_logs` does it: the end first, so that the newest are there whatever happens, then all.
         for tail in [Some(20_000), None] {
             let query = LogQuery { tail, since: None, max_bytes: u64::MAX, within };
-            let mut tally = Tally::new(want.clone());
-            let scan = hosts
-                .scan_log(&noisy.r, &query, |line| {
+            let (tally, scan) = hosts
+                .scan_log(&noisy.r, &query, Tally::new(want.clone()), |tally, line| {
                     tally.line(Passing { text: line.text, length: line.length }, || line.at());
                 })
                 .await

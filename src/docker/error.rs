@@ -12,6 +12,7 @@ const CURE_GARBAGE: &str =
     "Check that [[docker]] url leads to a Docker engine; an engine that wants TLS needs [[docker]] tls";
 const CURE_CLOSED: &str =
     "Check that Docker runs there and that it trusts who signed our certificate ([[docker]] tls.cert)";
+const CURE_READER: &str = "Look into OpsBot's own log, and at the limits of its open files and threads";
 const CURE_NAME: &str = "Add that host to [[docker]], or ask again";
 
 /// A failed call of a Docker host.
@@ -55,6 +56,11 @@ impl DockerError {
     pub(super) fn timeout(host: &HostName, limit: Duration) -> Self {
         let detail = format!("no answer within {} s", limit.as_secs_f32());
         Self::Down { host: host.clone(), detail, cure: CURE_SLOW }
+    }
+
+    pub(super) fn no_reader(host: &HostName) -> Self {
+        let detail = "this program could not read its log".into();
+        Self::Down { host: host.clone(), detail, cure: CURE_READER }
     }
 
     pub(super) fn garbage(host: &HostName, what: &str) -> Self {

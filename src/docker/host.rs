@@ -6,13 +6,13 @@ use std::{
 };
 
 use bollard::{
-    Docker,
+    ClientVersion, Docker,
     errors::Error,
     query_parameters::{RestartContainerOptionsBuilder, StopContainerOptionsBuilder},
 };
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
-use tokio::time;
+use tokio::{runtime, select, sync::oneshot, task, time};
 
 use super::{
     ContainerInfo, ContainerStats, DiskUsage, DockerError, HostConfig, Listed, LocalImage, LogQuery, LogRead,
@@ -56,13 +56,12 @@ impl Host {
         DockerError::from_client(self.name(), self.config.tls.is_some(), container, error)
     }
 
-    async fn open(&self) -> Result<Docker, DockerError> {
+    async fn open(&self, version: &ClientVersion) -> Result<Docker, DockerError> {
         let url = &self.config.url;
-        let version = bollard::API_DEFAULT_VERSION;
         let client = match &self.config.tls {
             _ if url.starts_with("unix://") => Docker::connect_with_unix(url, CLIENT_TIMEOUT, version),
             _ if !url.starts_with("tcp://") => return Err(DockerError::bad_url(self.name())),
-            Some(files) => return tls::open(self.name(), url, files, CLIENT_TIMEOUT).await,
+            Some(files) => return tls::open(self.name(), url, files, CLIENT_TIMEOUT, version).await,
             None => Docker::connect_with_http(url, CLIENT_TIMEOUT, version),
         };
         client.map_err(|e| self.failed("", &e))
@@ -79,7 +78,7 @@ impl Host {
         if let Some(client) = known {
             return Ok(client);
         }
-        let client = self.open().await?.negotiate_version().await;
+        let client = self.open(bollard::API_DEFAULT_VERSION).await?.negotiate_version().await;
         let client = client.map_err(|e| self.failed("", &e))?;
         *self.slot() = Some(client.clone());
         Ok(client)
@@ -92,7 +91,10 @@ impl Host {
         work: impl Future<Output = Result<T, DockerError>>,
     ) -> Result<T, DockerError> {
         let done = time::timeout(limit, work).await;
-        let result = done.unwrap_or_else(|_| Err(DockerError::timeout(self.name(), limit)));
+        self.noted(done.unwrap_or_else(|_| Err(DockerError::timeout(self.name(), limit))))
+    }
+
+    fn noted<T>(&self, result: Result<T, DockerError>) -> Result<T, DockerError> {
         if matches!(&result, Err(DockerError::Down { .. } | DockerError::Refused { .. })) {
             *self.slot() = None;
         }
@@ -172,12 +174,46 @@ impl Host {
 
     pub(super) async fn logs(&self, r: &ContainerRef, query: &LogQuery) -> Result<LogRead, DockerError> {
         let keep = query.tail.map_or(usize::MAX, |n| n as usize);
-        let mut kept = Collected::new(keep);
-        let scan = self.scan_log(r, query, |line| kept.take(line)).await?;
+        let (kept, scan) = self.scan_log(r, query, Collected::new(keep), Collected::take).await?;
         Ok(kept.done(scan.seen, scan.broke))
     }
 
-    pub(super) async fn scan_log(
+    /// The engine sends each line as a piece of its own, and to hand every piece from one thread to another takes
+    /// longer than to read it. So connection, decoding and counting of one log share one thread.
+    pub(super) async fn scan_log<T: Send + 'static>(
+        &self,
+        r: &ContainerRef,
+        query: &LogQuery,
+        mut kept: T,
+        take: fn(&mut T, &PassingLine<'_>),
+    ) -> Result<(T, LogScan), DockerError> {
+        self.id(r)?;
+        let version = self.within(self.config.timeout, self.client()).await?.client_version();
+        let (config, r, query) = (self.config.clone(), r.clone(), query.clone());
+        let (mut done, read) = oneshot::channel();
+        task::spawn_blocking(move || {
+            let work = async {
+                let host = Self::new(config);
+                *host.slot() = Some(host.open(&version).await?);
+                let scan = host.read_log(&r, &query, |line| take(&mut kept, line)).await?;
+                Ok((kept, scan))
+            };
+            let Ok(own) = runtime::Builder::new_current_thread().enable_all().build() else { return };
+            let read = own.block_on(async {
+                select! {
+                    read = work => Some(read),
+                    () = done.closed() => None,
+                }
+            });
+            if let Some(read) = read {
+                // Who asked may be gone by now.
+                let _unheard = done.send(read);
+            }
+        });
+        self.noted(read.await.unwrap_or_else(|_| Err(DockerError::no_reader(self.name()))))
+    }
+
+    async fn read_log(
         &self,
         r: &ContainerRef,
         query: &LogQuery,

@@ -107,17 +107,19 @@ impl DockerHosts {
         self.host(r)?.logs(r, query).await
     }
 
-    /// Lets a container's log pass by, line by line, within the query's bounds: nothing of it is kept here.
+    /// Lets a container's log pass by, line by line, within the query's bounds: `take` puts what matters of it into
+    /// `kept`, on the thread that reads. Dropping the future ends the reading.
     ///
     /// # Errors
     /// As [`DockerHosts::logs`].
-    pub async fn scan_log(
+    pub async fn scan_log<T: Send + 'static>(
         &self,
         r: &ContainerRef,
         query: &LogQuery,
-        take: impl FnMut(&PassingLine<'_>) + Send,
-    ) -> Result<LogScan, DockerError> {
-        self.host(r)?.scan_log(r, query, take).await
+        kept: T,
+        take: fn(&mut T, &PassingLine<'_>),
+    ) -> Result<(T, LogScan), DockerError> {
+        self.host(r)?.scan_log(r, query, kept, take).await
     }
 
     /// What a running container uses, from two samples about a second apart; none when it does not run.

@@ -5,7 +5,7 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use bollard::{BollardRequest, Docker, errors::Error as ClientError};
+use bollard::{BollardRequest, ClientVersion, Docker, errors::Error as ClientError};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -47,6 +47,7 @@ pub(super) async fn open(
     url: &str,
     files: &TlsFiles,
     timeout: u64,
+    version: &ClientVersion,
 ) -> Result<Docker, DockerError> {
     let config = configure(files).await.map_err(|detail| DockerError::Down {
         host: host.clone(),
@@ -64,7 +65,7 @@ pub(super) async fn open(
         async move { answer.await.map_err(ClientError::from) }
     };
     let url = url.replacen("tcp://", "https://", 1);
-    Docker::connect_with_custom_transport(send, Some(url), timeout, bollard::API_DEFAULT_VERSION)
+    Docker::connect_with_custom_transport(send, Some(url), timeout, version)
         .map_err(|e| DockerError::from_client(host, true, "", &e))
 }
 

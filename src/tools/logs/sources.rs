@@ -211,9 +211,8 @@ async fn scan(
     (tail, within): (Option<u32>, Option<Duration>),
 ) -> Result<Scanned, DockerError> {
     let query = LogQuery { tail, since: ask.since, max_bytes: BYTES, within };
-    let mut tally = Tally::new(ask.want.clone());
-    let scan = hosts
-        .scan_log(r, &query, |line| {
+    let (tally, scan) = hosts
+        .scan_log(r, &query, Tally::new(ask.want.clone()), |tally, line| {
             tally.line(Passing { text: line.text, length: line.length }, || line.at());
         })
         .await?;
