@@ -87,7 +87,7 @@ async fn a_search_goes_over_all_sources_and_says_which_host_is_down() {
             "upstream timed out (#) request #",
             "c19-web",
             "16:01:29",
-            "> 16:00:01 statement Timed Out",
+            "16:00:01 statement Timed Out",
             "  fine again",
         ],
     );

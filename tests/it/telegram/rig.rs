@@ -334,8 +334,9 @@ impl Phone {
         let done = async {
             loop {
                 let store = self.world.engine.store();
-                let open = store.replies_open("telegram:").await.unwrap().len();
+                // In this order: what ended before the first look has its reply by the second.
                 let health = store.health().await.unwrap();
+                let open = store.replies_open("telegram:").await.unwrap().len();
                 if open == 0 && health.inbox_open == 0 {
                     return;
                 }
