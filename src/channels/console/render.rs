@@ -67,6 +67,8 @@ impl Renderer {
             }
             Block::Buttons { title, buttons } => self.buttons(title, buttons),
             Block::Card(card) => card::card(&self.style, card, self.answers),
+            Block::Alert(card) => self.title(&card.title),
+            Block::Storm(card) => card.list.iter().flat_map(|line| wrap(line, self.style.width)).collect(),
         };
         let shown = |line: &String| format!("{}\n", line.trim_end());
         if self.style.unicode {

@@ -121,6 +121,8 @@ impl Page<'_, '_> {
             Block::Chart(chart) => self.chart(chart),
             Block::File { name, bytes, summary } => self.flow(file(name, *bytes, summary), "file"),
             Block::Buttons { title, buttons } => self.buttons(title, buttons),
+            Block::Alert(card) => self.flow(Rich::plain(one_line(&card.title)), "alert"),
+            Block::Storm(card) => self.flow(Rich::plain(card.list.join("\n")), "storm"),
             Block::Card(one) => {
                 self.flush(vec![]);
                 self.posts.extend(card::annex(one, self.look));
