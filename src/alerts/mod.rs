@@ -3,6 +3,8 @@
 
 mod board;
 mod desk;
+pub mod group;
+pub mod matching;
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
@@ -99,10 +101,4 @@ impl Changes {
             && self.silences.is_empty()
             && self.events.is_empty()
     }
-}
-
-/// Whether a label set and its subject meet all conditions; regular expressions are anchored, one that is none matches nothing.
-pub fn matches(matchers: &[Matcher], labels: &Labels, subject: &Subject) -> bool {
-    let _ = (matchers, labels, subject);
-    false
 }
