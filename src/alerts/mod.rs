@@ -2,7 +2,15 @@
 //! value; what has to be written comes out as [`Changes`].
 
 mod board;
+pub mod checklist;
 mod desk;
+pub mod digest;
+pub mod expr;
+pub mod oncall;
+pub mod silencing;
+pub mod tell;
+#[cfg(test)]
+mod testing;
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
