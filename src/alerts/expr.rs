@@ -18,8 +18,12 @@ pub fn drawable(expr: &str) -> Drawable {
     let Some((left, right)) = comparison(first) else { return whole() };
     let right = right.trim().strip_prefix("bool ").unwrap_or(right.trim());
     match (number(left), number(right)) {
-        (None, Some(threshold)) => Drawable { series: left.trim().to_owned(), threshold: Some(threshold) },
-        (Some(threshold), None) => Drawable { series: right.trim().to_owned(), threshold: Some(threshold) },
+        (None, Some(threshold)) if !left.trim().is_empty() => {
+            Drawable { series: left.trim().to_owned(), threshold: Some(threshold) }
+        }
+        (Some(threshold), None) if !right.is_empty() => {
+            Drawable { series: right.trim().to_owned(), threshold: Some(threshold) }
+        }
         // Two series that are compared: the left one is what is judged.
         (None, None) if !left.trim().is_empty() => {
             Drawable { series: left.trim().to_owned(), threshold: None }

@@ -6,6 +6,7 @@ pub mod checklist;
 mod desk;
 pub mod digest;
 pub mod expr;
+mod matcher_text;
 pub mod oncall;
 pub mod silencing;
 pub mod tell;
@@ -14,6 +15,7 @@ mod testing;
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
+pub use matcher_text::{check_regex, is_label_name, parse_matcher, written};
 
 use std::{fmt, sync::Arc, time::Duration};
 
