@@ -11,7 +11,7 @@ pub mod oncall;
 pub mod silencing;
 pub mod tell;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};

@@ -175,6 +175,7 @@ fn parts(
         counters: lasting.counters.clone(),
         bounds: bounds(config)?,
         memory: memory(config),
+        alerting: None,
     };
     Ok((parts, warnings))
 }

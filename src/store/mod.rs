@@ -9,6 +9,7 @@ mod audit;
 mod channel;
 mod conversation;
 mod db;
+mod digest;
 mod error;
 mod files;
 mod freeze;

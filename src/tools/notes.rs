@@ -309,7 +309,13 @@ mod tests {
 
     fn cx(book: Book) -> RunContext {
         let progress = Arc::new(|_| {});
-        RunContext { now: now(), cancel: CancellationToken::new(), progress, notes: Arc::new(book) }
+        RunContext {
+            now: now(),
+            cancel: CancellationToken::new(),
+            progress,
+            notes: Arc::new(book),
+            person: "anna".into(),
+        }
     }
 
     fn args(value: serde_json::Value) -> Args {

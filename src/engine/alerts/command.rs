@@ -40,7 +40,10 @@ pub enum SilenceWish {
 /// How each is written and what it does, for `/help`.
 pub const USAGE: [(&str, &str); 8] = [
     ("/ack N", "takes incident N: nobody else is paged for it"),
-    ("/silence N [30m | until 08:00 | MATCHERS for 2h]", "keeps an incident quiet, and shows what else it would mute"),
+    (
+        "/silence N [30m | until 08:00 | MATCHERS for 2h]",
+        "keeps an incident quiet, and shows what else it would mute",
+    ),
     ("/unsilence ID", "ends a silence"),
     ("/silences", "what is kept quiet, until when and by whom"),
     ("/incident N", "an incident in full, open or over"),

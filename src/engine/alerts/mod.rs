@@ -23,7 +23,8 @@ use crate::{
         tell::{self, Times},
     },
     domain::{
-        Action, Actor, Alert, Block, Chart, Inbound, Incident, IncidentId, IncidentState, Level, Role, TurnStatus,
+        Action, Actor, Alert, Block, Chart, Inbound, Incident, IncidentId, IncidentState, Level, Role,
+        TurnStatus,
     },
     pager::{Pager, PagerError},
     runtime::clock,
@@ -98,7 +99,8 @@ impl Engine {
         let actor = &inbound.actor;
         let changes = matches!(wish, AlertWish::Ack(_) | AlertWish::Silence(_) | AlertWish::Unsilence(_));
         if changes && actor.role < Role::Operator {
-            let text = "Refused: viewers may look at alerts, not ack or silence them; ask an operator or an admin.";
+            let text =
+                "Refused: viewers may look at alerts, not ack or silence them; ask an operator or an admin.";
             sink.notice(Level::Error, text).await;
             return Ok(TurnStatus::Refused);
         }
@@ -126,8 +128,10 @@ impl Engine {
         let times = alerting.times();
         let Some((incident, _)) = alerting.find(id) else { return no_such(alerting, id, sink).await };
         if let (IncidentState::Acked, Some(ack)) = (incident.state, &incident.ack) {
-            let until = ack.until.map(|at| format!("; it pages again at {}", times.clock(at))).unwrap_or_default();
-            let text = format!("Incident {id} was acked by {} at {} already{until}.", ack.by, times.clock(ack.at));
+            let until =
+                ack.until.map(|at| format!("; it pages again at {}", times.clock(at))).unwrap_or_default();
+            let text =
+                format!("Incident {id} was acked by {} at {} already{until}.", ack.by, times.clock(ack.at));
             sink.notice(Level::Info, text).await;
             return TurnStatus::Answered;
         }
@@ -215,7 +219,9 @@ async fn told(error: &PagerError, sink: &Sink) -> TurnStatus {
         PagerError::Refused(text) => sink.notice(Level::Warning, text.clone()).await,
         PagerError::NotStored(error) => {
             tracing::error!(%error, "what a person did to an alert could not be kept");
-            let text = format!("The store failed ({error}): that would be lost with a restart. Try again once it works.");
+            let text = format!(
+                "The store failed ({error}): that would be lost with a restart. Try again once it works."
+            );
             sink.notice(Level::Error, text).await;
         }
         PagerError::Stopping => {

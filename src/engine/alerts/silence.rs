@@ -9,9 +9,7 @@ use crate::{
         silencing::{besides, covering, said, same},
         tell,
     },
-    domain::{
-        Action, Actor, Block, IncidentId, Level, Matcher, SilenceId, TurnStatus, until,
-    },
+    domain::{Action, Actor, Block, IncidentId, Level, Matcher, SilenceId, TurnStatus, until},
     engine::{Engine, Sink},
 };
 
@@ -74,7 +72,10 @@ impl Engine {
         let action = Action::Unsilence { silence: id, by: actor.person.to_string() };
         match alerting.pager.act(action, Some(actor)).await {
             Ok(_) => {
-                let text = format!("Silence {id} ({}) is ended: what still fires of it pages again.", tell::line(&covers));
+                let text = format!(
+                    "Silence {id} ({}) is ended: what still fires of it pages again.",
+                    tell::line(&covers)
+                );
                 sink.notice(Level::Info, text).await;
                 TurnStatus::Answered
             }
@@ -86,8 +87,9 @@ impl Engine {
 /// Until when the words say, within what a silence may last.
 pub fn ends_at(alerting: &Alerting, words: &str) -> Result<Timestamp, String> {
     let now = alerting.times().now;
-    let at = until::until(words, &now.to_zoned(alerting.zone.clone()))
-        .map_err(|_| format!("`{words}` is no time that I understand; write 30m, 2h, until 08:00 or until tomorrow 8"))?;
+    let at = until::until(words, &now.to_zoned(alerting.zone.clone())).map_err(|_| {
+        format!("`{words}` is no time that I understand; write 30m, 2h, until 08:00 or until tomorrow 8")
+    })?;
     if at.duration_since(now) > LONGEST {
         return Err(format!("a silence lasts {} at most; `{words}` is longer", tell::span(LONGEST)));
     }
@@ -123,12 +125,15 @@ fn others(alerting: &Alerting, matchers: &[Matcher], incident: Option<IncidentId
 /// Shows what a silence of the incident would cover, and asks for how long.
 async fn ask(alerting: &Alerting, id: IncidentId, sink: &Sink) -> TurnStatus {
     let Some(matchers) = covered(alerting, id) else { return no_such(alerting, id, sink).await };
-    let held = alerting.pager.look(|desk| {
-        same(&desk.silences(), &matchers).map(|s| (s.id, s.ends_at, s.by.clone()))
-    });
+    let held = alerting
+        .pager
+        .look(|desk| same(&desk.silences(), &matchers).map(|s| (s.id, s.ends_at, s.by.clone())));
     if let Some((silence, ends_at, by)) = held {
         let until = alerting.times().clock(ends_at);
-        let text = format!("Silence {silence} by {} covers it until {until} already; another time moves its end.", tell::line(&by));
+        let text = format!(
+            "Silence {silence} by {} covers it until {until} already; another time moves its end.",
+            tell::line(&by)
+        );
         sink.notice(Level::Info, text).await;
     }
     let covers = tell::line(&said(&matchers));

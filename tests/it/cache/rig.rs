@@ -271,6 +271,7 @@ impl Rig {
             hook();
         };
         let cx = RunContext {
+            person: "anna".into(),
             now,
             cancel: self.cancel.clone(),
             progress: Arc::new(progress),

@@ -113,6 +113,7 @@ impl Rig {
     }
 
     fn cx(&self) -> RunContext {
+            person: "anna".into(),
         let progress = Arc::clone(&self.progress);
         RunContext {
             now: Timestamp::now(),
