@@ -113,13 +113,13 @@ impl Rig {
     }
 
     fn cx(&self) -> RunContext {
-            person: "anna".into(),
         let progress = Arc::clone(&self.progress);
         RunContext {
             now: Timestamp::now(),
             cancel: self.cancel.clone(),
             progress: Arc::new(move |line| progress.lock().unwrap().push(line)),
             notes: Arc::new(NoNotes),
+            person: "anna".into(),
         }
     }
 
