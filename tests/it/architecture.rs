@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("policy", &["domain"]),
     ("agent", &["domain", "policy"]),
     ("alerts", &["domain", "policy"]),
+    ("alertmanager", &["domain", "pager", "runtime"]),
     ("pager", &["domain", "policy", "alerts", "store", "runtime"]),
     ("signals", &["domain", "docker", "logs", "prometheus", "inventory", "runtime"]),
     ("inventory", &["domain", "docker"]),

@@ -353,7 +353,9 @@ impl<'a> Heard<'a> {
                 let answers = self.answers.filter(|_| target.source != target::Source::Named);
                 let incident = self.aside.incident.or(answers);
                 let aside = Aside { incident, ..self.aside.clone() };
-                Clause { aside, ..Clause::new(words, target, verbs, self.pasted.as_deref()) }
+                let mut clause = Clause::new(words, target, verbs, self.pasted.as_deref());
+                clause.aside = aside;
+                clause
             })
             .collect()
     }
