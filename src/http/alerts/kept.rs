@@ -1,6 +1,6 @@
 //! Labels and annotations as they come in: cleaned, and cut so that no source can fill memory or a card.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -33,7 +33,7 @@ pub(super) struct Annotations(pub(super) Labels);
 impl<'de> Deserialize<'de> for LabelSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut kept = Kept::new(MOST_LABELS, &FIRST_LABELS);
-        deserializer.deserialize_map(Pairs(|name: &str, value: &str| {
+        deserializer.deserialize_any(Pairs(|name: &str, value: &str| {
             // A label without a value is one that is not there, as Prometheus has it.
             if !value.is_empty() {
                 kept.add(told_apart(name, LONGEST_NAME), told_apart(value, LONGEST_VALUE));
@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for LabelSet {
 impl<'de> Deserialize<'de> for Annotations {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut kept = Kept::new(MOST_ANNOTATIONS, &FIRST_ANNOTATIONS);
-        deserializer.deserialize_map(Pairs(|name: &str, value: &str| {
+        deserializer.deserialize_any(Pairs(|name: &str, value: &str| {
             kept.add(told_apart(name, LONGEST_NAME), cleaned(value, LONGEST_ANNOTATION));
         }))?;
         Ok(Self(kept.done()))
@@ -106,32 +106,32 @@ impl<'de, F: FnMut(&str, &str)> Visitor<'de> for Pairs<F> {
 struct Kept {
     most: usize,
     first: &'static [&'static str],
-    pairs: BTreeMap<(bool, String), String>,
+    pairs: Labels,
     left_out: (u64, u64),
 }
 
 impl Kept {
     fn new(most: usize, first: &'static [&'static str]) -> Self {
-        Self { most, first, pairs: BTreeMap::new(), left_out: (0, 0) }
+        Self { most, first, pairs: Labels::new(), left_out: (0, 0) }
     }
 
     fn add(&mut self, name: String, value: String) {
-        let later = !self.first.contains(&name.as_str());
-        self.pairs.insert((later, name), value);
-        if self.pairs.len() > self.most
-            && let Some(((_, name), value)) = self.pairs.pop_last()
-        {
+        self.pairs.insert(name, value);
+        if self.pairs.len() <= self.most {
+            return;
+        }
+        let last = self.pairs.keys().rev().find(|name| !self.first.contains(&name.as_str())).cloned();
+        if let Some((name, value)) = last.and_then(|name| self.pairs.remove_entry(&name)) {
             let one = hash(&[name.as_bytes(), &[255], value.as_bytes()]);
             self.left_out = (self.left_out.0 + 1, self.left_out.1.wrapping_add(one));
         }
     }
 
-    fn done(self) -> Labels {
-        let mut kept: Labels = self.pairs.into_iter().map(|((_, name), value)| (name, value)).collect();
+    fn done(mut self) -> Labels {
         if let (count @ 1.., digest) = self.left_out {
-            kept.insert(LEFT_OUT.into(), format!("{count} ({digest:016x})"));
+            self.pairs.insert(LEFT_OUT.into(), format!("{count} ({digest:016x})"));
         }
-        kept
+        self.pairs
     }
 }
 

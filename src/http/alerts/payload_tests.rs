@@ -47,7 +47,14 @@ fn a_captured_webhook_is_read_whole() {
 #[test]
 fn the_fingerprint_is_what_prometheus_computes() {
     // Alertmanager computed these over these labels; no other text goes into them.
-    let table = [(r#"{"alertname":"A","severity":"critical"}"#, "e6c1f1ee3c9d19b4")];
+    let table = [
+        (r#"{"alertname":"A","severity":"critical"}"#, "b807e636403824b5"),
+        (r#"{"zone":"","alertname":"käse","a":"b c"}"#, "8c8b568eb60b5398"),
+        (
+            r#"{"alertname":"TargetDown","instance":"127.0.0.1:9","job":"app","severity":"critical"}"#,
+            "154b592c37d31106",
+        ),
+    ];
     for (labels, want) in table {
         let batch = api(&format!(r#"[{{"labels":{labels}}}]"#)).unwrap();
         assert_eq!(Fingerprint::of(&batch.signals[0].labels).to_string(), want, "{labels}");
