@@ -2,6 +2,8 @@
 
 mod rules;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::{net::SocketAddr, time::Duration};
 
