@@ -2,6 +2,7 @@
 //! value; what has to be written comes out as [`Changes`].
 
 mod board;
+mod card;
 pub mod checklist;
 mod desk;
 pub mod digest;
@@ -9,6 +10,7 @@ pub mod expr;
 mod matcher_text;
 pub mod oncall;
 pub mod silencing;
+mod storm_card;
 pub mod tell;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -147,6 +147,7 @@ async fn serve_alerts(tasks: &mut Supervisor, app: &App, config: &Config) -> Res
         let subjects = subjects.clone();
         async move { subjects.run(stop).await }
     });
+    watch(tasks, app);
     let Some(server) = alerts.listen(settings).await? else { return Ok(()) };
     tracing::info!(address = %server.address(), "alerts are taken in");
     tasks.spawn("alerts", RETRY, move |stop| {
@@ -154,6 +155,27 @@ async fn serve_alerts(tasks: &mut Supervisor, app: &App, config: &Config) -> Res
         async move { server.run(stop).await }
     });
     Ok(())
+}
+
+/// Looks into new incidents, sends the digests, and writes silences through.
+fn watch(tasks: &mut Supervisor, app: &App) {
+    let engine = app.engine.clone();
+    tasks.spawn("investigations", RETRY, move |stop| {
+        let engine = engine.clone();
+        async move { engine.watch_incidents(stop).await }
+    });
+    let engine = app.engine.clone();
+    tasks.spawn("digests", RETRY, move |stop| {
+        let engine = engine.clone();
+        async move { engine.run_digests(stop).await }
+    });
+    if let Some((silences, alerts)) = app.silences.clone().zip(app.alerts.as_ref()) {
+        let pager = alerts.pager.clone();
+        tasks.spawn("silences", RETRY, move |stop| {
+            let (silences, pager) = (silences.clone(), pager.clone());
+            async move { silences.follow(pager, stop).await }
+        });
+    }
 }
 
 fn notifier_beat(notifier: &Notifier) -> impl Fn() + Send + Sync + Clone + 'static {

@@ -414,6 +414,32 @@ mod tests {
     }
 
     #[test]
+    fn an_incident_is_named_by_its_number_and_by_nothing_else() {
+        let (customers, services) = (customers(), [("19".into(), "web".into())]);
+        let known = Known { customers: &customers, services: &services };
+        let mut ack = call("ack_alert(incident=12)");
+        ack.call.args.0.insert("incident".into(), 12.into());
+        ack.target.customer = Some("19".into());
+        let spec = spec("ack_alert", Risk::Confirm, Risk::Confirm);
+        let table = [
+            ("ack 12", true),
+            ("please acknowledge #12", true),
+            ("silence incident 12 for 2h", true),
+            ("incident-12 customer 19 web", true),
+            ("ack 112", false),
+            ("how is customer 12?", false),
+            ("customer 19", false),
+            ("> ack 12\nwhat does this mean?", false),
+            ("", false),
+        ];
+        for (text, want) in table {
+            let spoken = Spoken { earlier: vec![], since: vec![text.to_owned()] };
+            let naming = spoken.names_for(&spec, &ack, &known);
+            assert_eq!(naming == Naming::Named, want, "{text}: {naming:?}");
+        }
+    }
+
+    #[test]
     fn the_question_names_the_choice() {
         let spoken = |text: &str| Spoken { earlier: vec![], since: vec![text.to_owned()] };
         let table = [

@@ -46,17 +46,21 @@ pub(super) struct Aside {
     pub(super) what: Option<String>,
 }
 
-/// Takes it out of the words.
+/// Takes number and time out of the words, before names are looked for in them.
 pub(super) fn take(words: &mut [Word]) -> Aside {
-    let mut aside = Aside::default();
-    if words.iter().any(|w| w.is_any(QUIET) || QUIET.contains(&w.folded.as_str())) {
-        aside.until = time(words);
-    }
-    aside.incident = incident(words);
-    if words.iter().any(|w| w.is_any(QUIET) || QUIET.contains(&w.folded.as_str())) {
+    let until = if quiet(words) { time(words) } else { None };
+    Aside { until, incident: incident(words), what: None }
+}
+
+/// Takes out which alerts are meant, once the names are known.
+pub(super) fn take_kind(aside: &mut Aside, words: &mut [Word]) {
+    if quiet(words) {
         aside.what = kind(words);
     }
-    aside
+}
+
+fn quiet(words: &[Word]) -> bool {
+    words.iter().any(|w| w.is_any(QUIET) || QUIET.contains(&w.folded.as_str()))
 }
 
 fn time(words: &mut [Word]) -> Option<String> {
@@ -139,7 +143,9 @@ mod tests {
             ("show disk alerts of 7 for 2h", (None, None, None)),
         ];
         for (text, (incident, until, what)) in table {
-            let aside = take(&mut words(text));
+            let mut words = words(text);
+            let mut aside = take(&mut words);
+            take_kind(&mut aside, &mut words);
             let want = Aside { incident, until: until.map(str::to_owned), what: what.map(str::to_owned) };
             assert_eq!(aside, want, "{text}");
         }

@@ -271,8 +271,9 @@ impl<'a> Heard<'a> {
     fn new(asked: &Asked<'_>, offer: Offer<'a>) -> Self {
         let names = Names::new(offer.directory);
         let (mut words, pasted) = read(asked.text, &names);
-        let aside = aside::take(&mut words);
+        let mut aside = aside::take(&mut words);
         let mentions = names.find(&mut words, &|w| offer.tools.knows(w));
+        aside::take_kind(&mut aside, &mut words);
         let corrected = offer.tools.correct(&mut words);
         let clauses = clause::split(&words, offer.tools);
         let last = target::last_named(&names, asked.earlier);
