@@ -74,6 +74,18 @@ pub fn parse(name: &str, rest: &str) -> Option<Result<AlertWish, String>> {
     })
 }
 
+/// The command with the incident whose card it answers, where it names none: `/ack`, `/silence 2h`.
+pub fn completed(text: &str, incident: IncidentId) -> Option<String> {
+    let rest = text.trim().strip_prefix('/')?;
+    let (name, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let rest = rest.trim();
+    let plain = name.split('@').next().unwrap_or_default();
+    let alone = rest.is_empty() && ["ack", "incident", "investigate"].contains(&plain);
+    let first = rest.split_whitespace().next().unwrap_or_default();
+    let timed = plain == "silence" && number(first).is_none() && !rest.contains(['=', '~']);
+    (alone || timed).then(|| format!("/{plain} {incident} {rest}").trim().to_owned())
+}
+
 fn silence(rest: &str) -> Result<SilenceWish, String> {
     let shape = "it is written /silence N, /silence N 2h, /silence N until tomorrow 8, or \
                  /silence customer=\"7\" alertname=~\"Disk.*\" for 2h";
@@ -147,5 +159,24 @@ mod tests {
             }
         }
         assert_eq!(parse("restart_container", "19"), None);
+    }
+
+    #[test]
+    fn a_command_that_answers_a_card_needs_no_number() {
+        let table = [
+            ("/ack", Some("/ack 12")),
+            ("/ack@opsbot", Some("/ack 12")),
+            ("/silence", Some("/silence 12")),
+            ("/silence 2h", Some("/silence 12 2h")),
+            ("/silence until tomorrow 8", Some("/silence 12 until tomorrow 8")),
+            ("/silence 7 2h", None),
+            ("/silence customer=7 for 2h", None),
+            ("/ack 7", None),
+            ("/digest", None),
+            ("ack", None),
+        ];
+        for (text, want) in table {
+            assert_eq!(completed(text, IncidentId(12)).as_deref(), want, "{text}");
+        }
     }
 }

@@ -294,6 +294,7 @@ async fn a_reply_to_a_card_speaks_of_its_incident() {
     assert_eq!(card.calls, ["restart_container(customer_id=19, service=web)"]);
     let card = w.reply("ben", id, "ack").await.ended(TurnStatus::WaitsForApproval).card();
     assert_eq!(card.calls, [format!("ack_alert(incident={id})")]);
+    w.reply("dora", id, "/ack").await.ended(TurnStatus::Answered).has("Acked");
     let card = w.reply("cleo", id, "silence this for 2h").await.ended(TurnStatus::WaitsForApproval).card();
     assert!(
         card.steps[0].starts_with("silence customer 19, service web, alert Down until: 2h"),
