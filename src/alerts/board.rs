@@ -124,6 +124,11 @@ impl Board {
         Self { reach, storm_above }
     }
 
+    /// Takes changed settings; what stands in the chat stays.
+    pub fn set(&mut self, reach: Vec<Reach>, storm_above: usize) {
+        (self.reach, self.storm_above) = (reach, storm_above);
+    }
+
     /// The most urgent thing to do; none while all that stands is true. First sends, critical ones first, then rings, then edits,
     /// the storm's at most every few seconds.
     pub fn next(&self, desk: &Desk, now: Timestamp) -> Option<Job> {
