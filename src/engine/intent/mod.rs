@@ -19,6 +19,8 @@ mod wished;
 mod words;
 
 #[cfg(test)]
+mod alert_tests;
+#[cfg(test)]
 mod later_tests;
 #[cfg(test)]
 mod table_tests;

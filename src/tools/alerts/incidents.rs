@@ -57,6 +57,8 @@ impl GetIncident {
             "tell me about the incident",
             "about this alert",
             "what is this alert",
+            "what is this",
+            "what is it about",
         ];
         let params = vec![incident_param(true)];
         Self {

@@ -1,19 +1,25 @@
 //! Alerts as people meet them: commands, roles, plain words without a model, replies to a card, investigations, the digest.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 use opsbot::{
+    alertmanager::Alertmanager,
     alerts::{CardRules, Reach, Settings, oncall::Rung},
     domain::{
-        AuditKind, Block, ConversationKey, CustomerId, Inbound, IncidentId, IncidentState, Labels,
-        ServiceName, Severity, Signal, SignalSource, Subject, TurnStatus,
+        Alert, AuditKind, Block, ConversationKey, CustomerId, Fingerprint, Inbound, IncidentId,
+        IncidentState, Labels, ServiceName, Severity, Signal, SignalSource, Silence, Subject, TurnStatus,
     },
     engine::{Alerting, DigestPlan},
     pager::{self, Pager},
+    prometheus::{Options, Prometheus},
     runtime::Counters,
     store::Store,
-    tools::alerts::{DeskTools, over_desk},
+    tools::alerts::{DeskTools, chart, over_desk},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -389,4 +395,123 @@ async fn the_digest_goes_out_once_a_day_and_says_when_it_is_late() {
     assert_eq!(reply.conversation.place(), PLACE);
     let shown = serde_json::to_string(&reply.blocks).unwrap();
     assert!(shown.contains("Web is down") && shown.contains("This digest is late"), "{shown}");
+}
+
+/// A server that answers `answers` by path and keeps what was posted and deleted.
+async fn fake(answers: Vec<(&'static str, serde_json::Value)>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = seen.clone();
+    let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
+        let (answers, kept) = (answers.clone(), kept.clone());
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+            let path = parts.uri.path().to_owned();
+            if parts.method != "GET" {
+                let line = format!("{} {path} {}", parts.method, String::from_utf8_lossy(&body));
+                kept.lock().unwrap().push(line);
+            }
+            let answer = answers.iter().find(|(of, _)| *of == path).map(|(_, a)| a.to_string());
+            let status = if answer.is_some() { 200_u16 } else { 404 };
+            let response =
+                axum::http::Response::builder().status(status).header("content-type", "application/json");
+            response.body(axum::body::Body::from(answer.unwrap_or_default())).unwrap()
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (url, seen)
+}
+
+#[tokio::test]
+async fn a_chart_is_the_alerts_own_expression_with_its_threshold() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let rules = json!({"status": "success", "data": {"groups": [{"rules": [
+        {"name": "Other", "query": "x > 1", "type": "alerting"},
+        {"name": "Down", "query": "probe{job=\"x\"} > 0.85", "type": "alerting"},
+    ]}]}});
+    let one = |instance: &str| json!({"metric": {"__name__": "probe", "instance": instance}, "values": [[1764554400, "0.5"], [1764554430, "0.9"]]});
+    let range =
+        json!({"status": "success", "data": {"resultType": "matrix", "result": [one("a"), one("b")]}});
+    let range = ("/api/v1/query_range", range);
+    let draw = async |url: &str, generator: Option<&str>| {
+        let prometheus = Prometheus::new(&Options::new(url)).unwrap();
+        let mut set = labels("Down", "19", "web");
+        set.insert("instance".into(), "a".into());
+        let signal = Signal {
+            source: SignalSource::Webhook,
+            annotations: Labels::new(),
+            firing: true,
+            starts_at: Timestamp::now(),
+            ends_at: None,
+            generator_url: generator.map(str::to_owned),
+            value: None,
+            excerpt: None,
+            labels: set,
+        };
+        let alert = Alert {
+            fingerprint: Fingerprint::of(&signal.labels),
+            incident: IncidentId(1),
+            signal,
+            severity: Severity::Critical,
+            seen_at: Timestamp::now(),
+        };
+        chart::draw(&prometheus, &alert, Timestamp::now()).await
+    };
+    let (url, seen) = fake(vec![("/api/v1/rules", rules), range.clone()]).await;
+    let chart = draw(&url, None).await.unwrap();
+    assert_eq!((chart.threshold, chart.series.len(), chart.series[0].points.len()), (Some(0.85), 1, 2));
+    assert_eq!(
+        (chart.title.as_str(), chart.series[0].name.as_str()),
+        ("Down: probe{job=\"x\"}", "instance=a")
+    );
+    let asked = seen.lock().unwrap().join(" ");
+    assert!(asked.contains("query_range") && !asked.contains("0.85"), "{asked}");
+    let (url, _) = fake(vec![range]).await;
+    assert!(draw(&url, None).await.is_none(), "no rule and no link: nothing to draw");
+    let chart = draw(&url, Some("http://p/graph?g0.expr=probe+%3C+3")).await.unwrap();
+    assert_eq!(chart.threshold, Some(3.0));
+}
+
+#[tokio::test]
+async fn a_silence_is_written_through_and_what_cannot_be_is_told() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let old = json!({
+        "id": "old", "status": {"state": "active"}, "matchers": [], "startsAt": "2026-01-01T00:00:00Z",
+        "endsAt": "2036-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z", "createdBy": "anna",
+        "comment": "x [OpsBot silence 77]",
+    });
+    let (url, seen) =
+        fake(vec![("/api/v2/silences", json!([old])), ("/api/v2/silence/old", json!({}))]).await;
+    let w = Watch::plain().await;
+    let id = w.fire("Down", "19", "web", "Web is down").await;
+    w.say("anna", &format!("/silence {id} 2h")).await.ended(TurnStatus::Answered);
+    let silences: Vec<Silence> = w.pager.look(|desk| desk.silences().into_iter().cloned().collect());
+    let there = Alertmanager::new(&url).unwrap();
+    there.reconcile(&silences, Timestamp::now()).await.unwrap();
+    let sent = seen.lock().unwrap().clone();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(
+        sent[0].starts_with("POST /api/v2/silences ") && sent[0].contains("[OpsBot silence "),
+        "{sent:?}"
+    );
+    assert!(sent[0].contains("\"isEqual\":true") && sent[0].contains("\"createdBy\":\"anna\""), "{sent:?}");
+    assert!(sent[1].starts_with("DELETE /api/v2/silence/old"), "{sent:?}");
+
+    let dead = Alertmanager::new("http://127.0.0.1:9").unwrap();
+    let stop = CancellationToken::new();
+    let following = tokio::spawn({
+        let (dead, pager, stop) = (dead.clone(), w.pager.clone(), stop.clone());
+        async move { dead.follow(pager, stop).await }
+    });
+    let told = tokio::time::timeout(Duration::from_secs(20), async {
+        while dead.trouble().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    told.await.expect("no trouble was told");
+    assert!(dead.trouble().unwrap().contains("tried again"));
+    stop.cancel();
+    following.await.unwrap().unwrap();
 }
