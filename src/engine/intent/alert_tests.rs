@@ -32,7 +32,7 @@ fn specs() -> Vec<ToolSpec> {
             "check_up",
             "What is wrong with a customer? Use this first.",
             vec![customer(true)],
-            &["what is wrong", "how is it"],
+            &["what is wrong", "how is it", "diagnose"],
         ),
         spec(
             "list_active_alerts",
@@ -133,6 +133,7 @@ fn alerts_are_taken_silenced_and_asked_about_in_plain_words() {
         ("any incidents of customer 7?", "alert_history(customer_id=7)"),
         ("show me incident 12", "get_incident(incident=12)"),
         ("is anything firing?", "list_active_alerts()"),
+        ("investigate 19", "check_up(customer_id=19)"),
         ("restart web of customer 12", "restart_container(customer_id=12, service=web)"),
     ];
     for (text, want) in table {

@@ -12,18 +12,8 @@ use super::{
 use crate::domain::until;
 
 /// Words before an incident's number.
-const INCIDENT: &[&str] = &[
-    "incident",
-    "alert",
-    "ack",
-    "acknowledge",
-    "quittiere",
-    "silence",
-    "mute",
-    "snooze",
-    "investigate",
-    "diagnose",
-];
+const INCIDENT: &[&str] =
+    &["incident", "alert", "ack", "acknowledge", "quittiere", "silence", "mute", "snooze"];
 /// Words that ask for quiet.
 const QUIET: &[&str] = &["silence", "mute", "snooze", "stumm", "stummschalten", "quiet"];
 /// Words that begin a time.
