@@ -224,6 +224,10 @@ async fn told(error: &PagerError, sink: &Sink) -> TurnStatus {
             );
             sink.notice(Level::Error, text).await;
         }
+        PagerError::Busy => {
+            sink.notice(Level::Warning, "Too many alerts are coming in just now; do it again in a moment.")
+                .await;
+        }
         PagerError::Stopping => {
             sink.notice(Level::Warning, "OpsBot is stopping; do it again once it is back.").await;
         }

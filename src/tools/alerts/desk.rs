@@ -83,6 +83,8 @@ pub(super) fn incident_of(args: &Args) -> Result<IncidentId, ToolError> {
 pub(super) fn failed(error: PagerError) -> ToolError {
     match error {
         PagerError::Refused(text) => ToolError::BadArgs(text),
-        PagerError::NotStored(_) | PagerError::Stopping => ToolError::Failed(error.to_string()),
+        PagerError::NotStored(_) | PagerError::Busy | PagerError::Stopping => {
+            ToolError::Failed(error.to_string())
+        }
     }
 }
