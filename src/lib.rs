@@ -1,6 +1,7 @@
 //! OpsBot: a self-hosted ops bot that looks, answers with evidence, and asks before it acts.
 
 pub mod agent;
+pub mod alertmanager;
 pub mod alerts;
 pub mod app;
 pub mod cache;

@@ -1,13 +1,12 @@
 //! Conditions on labels, compiled once: Alertmanager's matchers, which see a missing label as the empty text.
 
-use std::borrow::Cow;
-
 use regex::{Regex, RegexBuilder};
 
+use super::{check_regex, is_label_name};
 use crate::domain::{Labels, Matcher, Subject};
 
 /// What compiles to more bytes matches nothing.
-const SIZE: usize = 1 << 18;
+const SIZE: usize = 1 << 20;
 
 /// Conditions that all have to hold.
 #[derive(Clone, Debug, Default)]
@@ -77,43 +76,29 @@ pub fn label<'a>(labels: &'a Labels, subject: &'a Subject, name: &str) -> &'a st
     labels.get(name).map(String::as_str).or_else(of_subject).unwrap_or_default()
 }
 
+/// Whether a label set and its subject meet all of them; compiles them each time.
+pub fn matches(matchers: &[Matcher], labels: &Labels, subject: &Subject) -> bool {
+    Conditions::new(matchers).hold(labels, subject)
+}
+
 /// Checks a matcher as a person or a client wrote it.
 ///
 /// # Errors
 /// A sentence: its name is no label's, or its regular expression is none.
 pub fn check(matcher: &Matcher) -> Result<(), String> {
-    let name = matcher.name.as_str();
-    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(good) {
-        return Err(format!("`{name}` is no label's name; letters, digits and _ are"));
+    if !is_label_name(&matcher.name) {
+        return Err(format!("`{}` is no label's name; letters, digits and _ are", matcher.name));
     }
-    if matcher.is_regex
-        && let Err(error) = RegexBuilder::new(&format!("^(?:{})$", matcher.value)).size_limit(SIZE).build()
-    {
-        return Err(format!("`{}` is no regular expression ({error})", matcher.value));
+    if matcher.is_regex {
+        check_regex(&matcher.value).map_err(|why| format!("`{}` {why}", matcher.value))?;
     }
     Ok(())
-}
-
-/// The matcher as Alertmanager writes it (`severity="warning"`).
-pub fn written(matcher: &Matcher) -> String {
-    let sign = match (matcher.is_equal, matcher.is_regex) {
-        (true, false) => "=",
-        (false, false) => "!=",
-        (true, true) => "=~",
-        (false, true) => "!~",
-    };
-    let value: Cow<'_, str> = if matcher.value.contains(['"', '\\', '\n']) {
-        matcher.value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").into()
-    } else {
-        matcher.value.as_str().into()
-    };
-    format!("{}{sign}\"{value}\"", matcher.name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alerts::written;
 
     fn matcher(name: &str, sign: &str, value: &str) -> Matcher {
         let (is_equal, is_regex) = (!sign.starts_with('!'), sign.ends_with('~'));

@@ -2,12 +2,25 @@
 //! value; what has to be written comes out as [`Changes`].
 
 mod board;
+mod card;
+pub mod checklist;
 mod desk;
+pub mod digest;
+pub mod expr;
 pub mod group;
+mod matcher_text;
 pub mod matching;
+pub mod oncall;
+pub mod silencing;
+mod storm_card;
+pub mod tell;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
+pub use matcher_text::{check_regex, is_label_name, parse_matcher, written};
+pub use matching::matches;
 
 use std::{fmt, sync::Arc, time::Duration};
 

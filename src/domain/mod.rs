@@ -12,6 +12,7 @@ pub mod outbound;
 pub mod risk;
 pub mod target;
 pub mod tool;
+pub mod until;
 pub mod untrusted;
 
 pub use actor::{Actor, ChannelKind, Origin, Role};

@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("policy", &["domain"]),
     ("agent", &["domain", "policy"]),
     ("alerts", &["domain", "policy"]),
+    ("alertmanager", &["domain", "pager", "runtime"]),
     ("pager", &["domain", "policy", "alerts", "store", "runtime"]),
     ("signals", &["domain", "docker", "logs", "prometheus", "inventory", "runtime"]),
     ("inventory", &["domain", "docker"]),
@@ -24,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("logs", &["domain", "runtime"]),
     ("spill", &["domain"]),
     ("store", &["domain", "policy", "alerts", "runtime"]),
-    ("config", &["domain", "policy", "logs", "runtime"]),
+    ("config", &["domain", "policy", "alerts", "logs", "runtime"]),
     ("llm", &["domain", "policy", "agent", "runtime"]),
     (
         "tools",

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     alerts::{
         Changes,
-        matching::{Conditions, check, label},
+        matching::{Conditions, check},
     },
     domain::{
         Ack, Action, Chart, EventKind, Finding, IncidentId, IncidentState, Labels, Matcher, PersonName,
@@ -166,28 +166,6 @@ impl Desk {
             alerts.into_iter().all(|k| conditions.hold(&k.alert.signal.labels, &open.incident.subject))
         });
         muted.map(|open| open.incident.id).collect()
-    }
-
-    /// The conditions by which an incident is silenced: its subject, else its alert's name and instance.
-    pub fn conditions_of(&self, id: IncidentId) -> Option<Vec<Matcher>> {
-        let open = self.incidents.get(&id)?;
-        let subject = &open.incident.subject;
-        let equal = |name: &str, value: &str| Matcher {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            is_regex: false,
-            is_equal: true,
-        };
-        if let Some(customer) = &subject.customer {
-            let service = subject.service.as_ref().map(|s| equal("service", s.as_str()));
-            return Some([equal("customer", customer.as_str())].into_iter().chain(service).collect());
-        }
-        let alert = self.alerts_of(id).into_iter().next()?;
-        let of = |name: &str| {
-            let value = label(&alert.signal.labels, subject, name);
-            (!value.is_empty()).then(|| equal(name, value))
-        };
-        Some(["alertname", "instance"].into_iter().filter_map(of).collect())
     }
 }
 

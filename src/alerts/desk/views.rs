@@ -79,4 +79,32 @@ impl Desk {
     pub fn silences(&self) -> Vec<&Silence> {
         self.silences.values().map(|kept| &kept.silence).collect()
     }
+
+    /// Puts an incident on the desk as it is.
+    #[cfg(test)]
+    pub(in crate::alerts) fn put(&mut self, incident: Incident, alerts: Vec<Alert>) {
+        let id = incident.id;
+        self.take_off(id);
+        let mut open = super::Open::new(incident);
+        for alert in alerts {
+            open.alerts.push(alert.fingerprint);
+            if alert.signal.firing {
+                open.count(alert.severity, 1);
+            }
+            let known = super::Known { alert, expires: None, silenced: None, inhibited: None };
+            self.alerts.insert(known.alert.fingerprint, known);
+        }
+        self.seq += 1;
+        open.touched = self.seq;
+        self.touched.insert(self.seq, id);
+        self.incidents.insert(id, open);
+    }
+
+    /// Takes an incident off the desk, as it forgets those that are over.
+    #[cfg(test)]
+    pub(in crate::alerts) fn take_off(&mut self, id: IncidentId) {
+        if let Some(open) = self.incidents.remove(&id) {
+            self.touched.remove(&open.touched);
+        }
+    }
 }

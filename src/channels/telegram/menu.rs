@@ -324,7 +324,7 @@ pub fn commands(specs: &[ToolSpec], role: Role) -> Vec<(String, String)> {
 /// Who may use a steering command, as the engine decides again when it comes.
 fn least_role(name: &str) -> Role {
     match name {
-        "approve" | "deny" | "freeze" => Role::Operator,
+        "approve" | "deny" | "freeze" | "ack" | "silence" | "unsilence" => Role::Operator,
         "unfreeze" | "pair" | "reload" => Role::Admin,
         _ => Role::Viewer,
     }
