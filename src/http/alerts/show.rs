@@ -93,7 +93,7 @@ fn view(
     let written = surface.pager().look(|desk| {
         let silences =
             desk.silences().into_iter().filter(|s| s.starts_at <= now && s.ends_at > now).collect();
-        write(&Eye { desk, wanted, silences, lapses })
+        write(&Eye { desk, wanted, silences, now, lapses })
     });
     match written {
         Ok(body) => answer::ready(body),
@@ -109,6 +109,7 @@ struct Eye<'a> {
     desk: &'a Desk,
     wanted: Wanted,
     silences: Vec<&'a Silence>,
+    now: Timestamp,
     /// The end of an alert that has none.
     lapses: Timestamp,
 }
@@ -116,7 +117,7 @@ struct Eye<'a> {
 impl<'a> Eye<'a> {
     /// The alert as it is shown; none when it is over or not wanted.
     fn show(&self, alert: &'a Alert) -> Option<Shown<'a>> {
-        if !alert.signal.firing {
+        if !alert.signal.firing || alert.signal.ends_at.is_some_and(|end| end <= self.now) {
             return None;
         }
         let nobody = Subject::default();
