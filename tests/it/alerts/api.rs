@@ -42,7 +42,7 @@ async fn what_cannot_be_kept_is_refused_with_a_sentence_and_the_rest_is_kept() {
     let table = [
         (format!(r#"[{good},{{"labels":{{}}}}]"#), 400, "1 kept, 1 refused: alert 1 has no labels"),
         (format!(r#"[{good},{{"labels":{{"a":1}}}}]"#), 400, "nothing was kept: alert 1: invalid type"),
-        (format!(r#"[{good}"#), 400, "nothing was kept: EOF"),
+        (format!(r#"[{good}"#), 400, "nothing was kept: alert 1: EOF"),
         ("[]".into(), 200, ""),
         ("x".repeat(11 << 20), 413, "larger than 10 MB"),
     ];
@@ -171,6 +171,7 @@ async fn a_silence_that_makes_no_sense_is_refused() {
         ),
         (with(&|s| s["endsAt"] = json!("2020-01-01T00:00:00Z")), ""),
         (with(&|s| s["id"] = json!("unknown")), "no silence with this id"),
+        (with(&|s| s["matchers"][0]["value"] = json!("")), "a value that an alert must have"),
         ("{}".into(), "is no silence"),
         ("nonsense".into(), "is no silence"),
     ];

@@ -267,5 +267,5 @@ pub async fn prometheus(alertmanager: &str, rules: &Path) -> Option<Program> {
          alertmanagers:\n  - authorization: {{ credentials: {TOKEN} }}\n    static_configs: [{{ targets: ['{alertmanager}'] }}]\n",
         rules.display()
     );
-    start("prometheus", &config, &["--storage.tsdb.path=DIR/data"]).await
+    start("prometheus", &config, &["--storage.tsdb.path=DIR/data", "--rules.alert.resend-delay=1s"]).await
 }
