@@ -59,6 +59,7 @@ pub(super) fn channel(config: &Config, app: &App) -> Result<Option<Channel>, Fai
         api: api(telegram)?,
         settings,
         courier: courier::Settings { limits, waits, ..courier::Settings::new(shapes) },
+        pager: None,
         transcriber: Arc::new(NotSetUp),
         counters: app.counters.clone(),
         vitals: Default::default(),
