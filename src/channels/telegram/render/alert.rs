@@ -165,16 +165,13 @@ impl Writer<'_> {
     fn facts(&mut self, card: &AlertCard) {
         let since = moment(card.since, self.look.now);
         self.pen.text(&format!("\nIncident {} · ", card.incident));
-        match card.over_at {
-            Some(over) => {
-                let over_at = moment(over, self.look.now);
-                let lasted = lasted(over.duration_since(card.since).as_secs());
-                self.pen.text(&format!("lasted {lasted}, from {since} to {over_at}"));
+        let when = match (card.over_at, card.lasted()) {
+            (Some(over), Some(lasted)) => {
+                format!("lasted {lasted}, from {since} to {}", moment(over, self.look.now))
             }
-            None => {
-                self.pen.text(&format!("since {since}"));
-            }
-        }
+            _ => format!("since {since}"),
+        };
+        self.pen.text(&when);
         if let Some(value) = card.value.as_deref().filter(|v| !is_blank(v)) {
             let value = self.each(value);
             inert(self.pen.text("\nValue: "), &value);
@@ -266,19 +263,6 @@ impl Writer<'_> {
         if !nothing_follows {
             self.pen.text("\n");
         }
-    }
-}
-
-/// `40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`.
-fn lasted(seconds: i64) -> String {
-    let (d, h, m) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (d, h, m) {
-        (0, 0, 0) => format!("{} s", seconds.max(0)),
-        (0, 0, m) => format!("{m} min"),
-        (0, h, 0) => format!("{h} h"),
-        (0, h, m) => format!("{h} h {m} min"),
-        (d, 0, _) => format!("{d} d"),
-        (d, h, _) => format!("{d} d {h} h"),
     }
 }
 

@@ -25,7 +25,16 @@ fn leads_away(word: &str) -> bool {
         let digits = inner.chars().filter(char::is_ascii_digit).count();
         digits >= 7 && inner.chars().all(|c| c.is_ascii_digit() || "-().".contains(c)) && word.contains('+')
     };
-    word.contains("://") || word.contains(['@', '#', '$']) || parts(word).any(is_host) || telephone()
+    word.contains("://")
+        || word.contains('@')
+        || is_tag(inner, word)
+        || parts(word).any(is_host)
+        || telephone()
+}
+
+/// `#tag` and `$USD`; `#7` is none.
+fn is_tag(inner: &str, word: &str) -> bool {
+    word.contains(['#', '$']) && inner.chars().any(char::is_alphabetic)
 }
 
 /// What of a word may be a host's name: everything between characters that none has.
@@ -57,7 +66,7 @@ mod tests {
             ("a|http://x", &["a|http://x"]),
             ("mail me@evil.example", &["me@evil.example"]),
             ("ask @evil", &["@evil"]),
-            ("#tag and $USD", &["#tag", "$USD"]),
+            ("#tag and $USD, #7: x", &["#tag", "$USD,"]),
             ("run /restart_container 19", &["/restart_container"]),
             ("call +49-30-1234567", &["+49-30-1234567"]),
             ("bücher.рф and xn--p1ai.xn--p1ai", &["bücher.рф", "xn--p1ai.xn--p1ai"]),

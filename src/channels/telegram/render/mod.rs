@@ -4,6 +4,8 @@
 //! whole, in prose the command or name itself.
 
 mod alert;
+#[cfg(test)]
+mod alert_tests;
 mod card;
 #[cfg(test)]
 mod checks;
