@@ -3,9 +3,11 @@
 
 mod board;
 mod desk;
+mod matcher_text;
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
+pub use matcher_text::{check_regex, is_label_name, parse_matcher, written};
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -1,7 +1,9 @@
 //! The only wiring: from a checked configuration to an engine with its tools, model and rows.
 
+mod alerts;
 mod backends;
 mod reload;
+mod subjects;
 #[cfg(feature = "telegram")]
 mod telegram;
 #[cfg(not(feature = "telegram"))]
@@ -19,9 +21,11 @@ use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
+pub use alerts::{Alerts, examine as examine_alerts};
 pub(crate) use backends::caches;
 pub use backends::{Backends, backends, backends_over, directory, inventory_source};
 pub use reload::Reloader;
+pub use subjects::Subjects;
 
 use crate::{
     agent::port::CallMode,
@@ -105,6 +109,8 @@ pub struct App {
     pub counters: Counters,
     /// Who is who on this host.
     pub people: Arc<People>,
+    /// Alerting, when `[alerts]` sets it up.
+    pub alerts: Option<Alerts>,
     /// Takes a changed configuration in.
     pub reloader: Arc<Reloader>,
 }
@@ -116,6 +122,7 @@ struct Lasting {
     spill: Arc<SpillStore>,
     counters: Counters,
     people: Arc<KnownPeople>,
+    alerts: Option<Alerts>,
 }
 
 /// Opens the store (one process at a time) and puts everything together.
@@ -131,16 +138,25 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
     let store = Store::open(dir, key).await?;
     let spill =
         SpillStore::open(&dir.join("kept"), SPILL_LIFETIME).map_err(|e| Failure::failed(e.to_string()))?;
+    let counters = counters();
+    let alerts = match &config.alerts {
+        Some(alerts) => Some(Alerts::open(config, alerts, &store, &counters).await?),
+        None => None,
+    };
     let lasting = Lasting {
         store,
         spill: Arc::new(spill),
-        counters: counters(),
+        counters,
         people: Arc::new(KnownPeople::new(known_people(config))),
+        alerts: alerts.clone(),
     };
     let brain = config.model.as_ref().map(brain).transpose()?;
     let (parts, warnings) = parts(config, file, (&lasting, redactor, brain))?;
     for warning in warnings {
         tracing::warn!("{warning}");
+    }
+    if let Some(alerts) = &alerts {
+        alerts.suggest(parts.playbooks.clone());
     }
     let engine = Engine::new(parts);
     let recovered = engine.recover().await?;
@@ -150,7 +166,7 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
     let people = Arc::new(people(config));
     let reloader = Reloader::new(config, (file, env), (engine.clone(), people.clone(), lasting.clone()), log);
     let reloader = Arc::new(reloader);
-    Ok(App { engine, counters: lasting.counters, people, reloader })
+    Ok(App { engine, counters: lasting.counters, people, alerts, reloader })
 }
 
 /// One generation of the engine's parts, all of it checked, and what is probably not meant.

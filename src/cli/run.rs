@@ -43,6 +43,7 @@ pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     listen(&mut tasks, &app, &reach::socket(&context))?;
     let board = Board::default();
     serve_http(&mut tasks, &app, &context.config, board.clone()).await?;
+    serve_alerts(&mut tasks, &app, &context.config).await?;
     let channels = app::channels(&context.config, &app)?;
     for channel in channels.clone() {
         tasks.spawn(channel.name, RETRY, move |stop| (channel.run)(stop));
@@ -125,6 +126,30 @@ async fn serve_http(tasks: &mut Supervisor, app: &App, config: &Config, board: B
     tracing::info!(address = %server.address(), "http listens");
     let server = Arc::new(server);
     tasks.spawn("http", RETRY, move |stop| {
+        let server = server.clone();
+        async move { server.run(stop).await }
+    });
+    Ok(())
+}
+
+/// Keeps what sources report, and listens to them.
+async fn serve_alerts(tasks: &mut Supervisor, app: &App, config: &Config) -> Result<(), Failure> {
+    let (Some(alerts), Some(settings)) = (&app.alerts, &config.alerts) else { return Ok(()) };
+    let pager = alerts.pager.clone();
+    tasks.spawn("pager", RETRY, move |stop| {
+        let pager = pager.clone();
+        async move { pager.run(stop).await }
+    });
+    // The first report shall find its customer.
+    alerts.subjects.refresh().await;
+    let subjects = alerts.subjects.clone();
+    tasks.spawn("subjects", RETRY, move |stop| {
+        let subjects = subjects.clone();
+        async move { subjects.run(stop).await }
+    });
+    let Some(server) = alerts.listen(settings).await? else { return Ok(()) };
+    tracing::info!(address = %server.address(), "alerts are taken in");
+    tasks.spawn("alerts", RETRY, move |stop| {
         let server = server.clone();
         async move { server.run(stop).await }
     });

@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("logs", &["domain", "runtime"]),
     ("spill", &["domain"]),
     ("store", &["domain", "policy", "alerts", "runtime"]),
-    ("config", &["domain", "policy", "logs", "runtime"]),
+    ("config", &["domain", "policy", "alerts", "logs", "runtime"]),
     ("llm", &["domain", "policy", "agent", "runtime"]),
     (
         "tools",
