@@ -1,12 +1,27 @@
 //! What stands in one chat, beside what should: which card has to be sent, edited or rung next. More than a handful of unsent
 //! ones become one storm card.
 
-use jiff::Timestamp;
+mod acts;
+mod index;
+mod need;
+mod pick;
+mod storm;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use self::{
+    index::Index,
+    need::{Facts, Hours, Need, need_of, untouched},
+    storm::Gale,
+};
 use super::Desk;
 use crate::{
-    domain::{Block, IncidentId, Severity},
+    domain::{Block, IncidentId, IncidentState, Severity},
     policy::Window,
 };
 
@@ -28,11 +43,12 @@ pub struct Page {
     pub incident: IncidentId,
     /// The message that is its card, in the channel's own words; none until it is known to stand.
     pub message: Option<String>,
-    /// How often its sending began and its end is not known: over 0 the next one is marked as a possible repeat.
+    /// How often its sending, or that of a ring, began and its end is not known: after the first the next one is marked as a
+    /// possible repeat, after the second nothing is sent until there is something new to hear.
     pub begun: u8,
-    /// The incident's revision that it shows.
+    /// The incident's revision that it shows; 0 before it was ever shown.
     pub shown: u64,
-    /// The rings that were heard here.
+    /// The rings that were heard here, or were on their way.
     pub rings: u32,
     /// It was dead-lettered: nothing more is tried here. The reason.
     pub failed: Option<String>,
@@ -55,6 +71,12 @@ pub struct Storm {
     pub shown_at: Option<Timestamp>,
     /// All that it covers is over: it is not edited any more.
     pub over: bool,
+    /// How many of those that it covered are over.
+    #[serde(default)]
+    pub resolved: u64,
+    /// When it began.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
 }
 
 /// What a chat needs next.
@@ -100,12 +122,51 @@ pub enum Job {
 }
 
 /// What stands in one chat. Every method that changes something gives back the row that has to be written before (for
-/// [`Board::begins`]) or after the act.
+/// [`Board::begins`]) or after the act. A chat does one job after the other; whoever asks in between gets an answer too.
+///
+/// Decisions that are not in the rows: an incident that was over before it was sent here is not sent, whatever it was elsewhere
+/// (as Alertmanager has it); it is in the history. A card whose sending began twice without an end is not sent again: it may be
+/// missing until it rings, and is on `/alerts` meanwhile.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     reach: Vec<Reach>,
     /// More unsent cards than this become a storm card.
     storm_above: usize,
+    pages: HashMap<IncidentId, Page>,
+    by_message: HashMap<String, IncidentId>,
+    storm: Option<Storm>,
+    gale: Gale,
+    /// Up to which change of the desk this is true, and when it was looked at.
+    seen: u64,
+    now: Timestamp,
+    /// Of each step in `reach`, whether it is its time.
+    open: Vec<bool>,
+    watched: HashMap<IncidentId, Watched>,
+    index: Index,
+    /// Cards that a person asked for.
+    asked: BTreeSet<IncidentId>,
+    /// What was known of an incident when its card was last touched here; tells what a ring is for.
+    told: HashMap<IncidentId, Told>,
+    /// When something was done in the last minute.
+    recent: VecDeque<Timestamp>,
+}
+
+/// An incident that is followed.
+#[derive(Clone, Debug)]
+struct Watched {
+    facts: Facts,
+    need: Need,
+    /// It has a card of its own here, as far as is known.
+    card: bool,
+}
+
+/// What a chat was told of an incident last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    severity: Severity,
+    step: u32,
+    state: IncidentState,
+    muted: bool,
 }
 
 /// A row of a board to be written.
@@ -120,56 +181,98 @@ pub enum BoardRow {
 impl Board {
     /// What stands there, as it was kept; and when the chat is paged.
     pub fn new(reach: Vec<Reach>, storm_above: usize, pages: Vec<Page>, storms: Vec<Storm>) -> Self {
-        let _ = (pages, storms);
-        Self { reach, storm_above }
+        let by_message =
+            pages.iter().filter_map(|p| Some((p.message.clone()?, p.incident))).collect::<HashMap<_, _>>();
+        let storm = storms.into_iter().max_by_key(|storm| storm.last).filter(|storm| !storm.over);
+        Self {
+            reach,
+            storm_above,
+            pages: pages.into_iter().map(|page| (page.incident, page)).collect(),
+            by_message,
+            storm,
+            ..Self::default()
+        }
     }
 
-    /// The most urgent thing to do; none while all that stands is true. First sends, critical ones first, then rings, then edits,
-    /// the storm's at most every few seconds.
-    pub fn next(&self, desk: &Desk, now: Timestamp) -> Option<Job> {
-        let _ = (desk, now, &self.reach, self.storm_above);
-        None
+    /// Takes changed settings; what stands in the chat stays.
+    pub fn set(&mut self, reach: Vec<Reach>, storm_above: usize) {
+        (self.reach, self.storm_above) = (reach, storm_above);
+        // Others may be concerned now: the desk is read from its beginning.
+        self.open.clear();
+        self.seen = 0;
     }
 
-    /// When [`Board::next`] may give something without anything else having changed.
-    pub fn wakes_at(&self, desk: &Desk, now: Timestamp) -> Option<Timestamp> {
-        let _ = (desk, now);
-        None
-    }
-
-    /// The job's sending begins: the row to write before.
-    pub fn begins(&mut self, job: &Job) -> Option<BoardRow> {
-        let _ = job;
-        None
-    }
-
-    /// The job was done; `message` is the new message's name for a send.
-    pub fn done(&mut self, job: &Job, message: Option<&str>, now: Timestamp) -> Option<BoardRow> {
-        let _ = (job, message, now);
-        None
-    }
-
-    /// Nothing of the job's sending reached the wire.
-    pub fn not_begun(&mut self, job: &Job) -> Option<BoardRow> {
-        let _ = job;
-        None
-    }
-
-    /// The message is gone: deleted by a person. The card is not sent again for it, until it has to ring.
-    pub fn gone(&mut self, job: &Job) -> Option<BoardRow> {
-        let _ = job;
-        None
-    }
-
-    /// It cannot be delivered here, ever.
-    pub fn failed(&mut self, job: &Job, why: &str) -> Option<BoardRow> {
-        let _ = (job, why);
-        None
+    /// A person asked for this incident's own card: it is sent, storm or not, unless it stands. Not kept over a restart.
+    pub fn show(&mut self, incident: IncidentId) {
+        self.asked.insert(incident);
+        self.look_again(incident);
     }
 
     /// The incident whose card a message is.
     pub fn incident_at(&self, message: &str) -> Option<IncidentId> {
-        let _ = message;
-        None
+        self.by_message.get(message).copied()
+    }
+
+    /// Brings what is watched up to `now` and to the desk's last change.
+    fn follow(&mut self, desk: &Desk, now: Timestamp) {
+        self.now = now;
+        let open = self.reach.iter().map(|r| r.during.as_ref().is_none_or(|w| w.contains(now))).collect();
+        let mut stale = self.index.due(now);
+        if self.open != open {
+            self.open = open;
+            stale.extend(self.index.by_hours());
+        }
+        for id in stale {
+            self.look_again(id);
+        }
+        if desk.seq() != self.seen {
+            for id in desk.changed_since(self.seen) {
+                match desk.incident(id) {
+                    Some(incident) => self.place(Facts::of(incident)),
+                    None => drop(self.lift(id)),
+                }
+            }
+            self.seen = desk.seq();
+        }
+        while self.recent.front().is_some_and(|at| now.duration_since(*at) >= MINUTE) {
+            self.recent.pop_front();
+        }
+        self.calm_down();
+    }
+
+    /// Decides again what an incident needs, for its page or the time changed.
+    fn look_again(&mut self, id: IncidentId) {
+        if let Some(facts) = self.watched.get(&id).map(|watched| watched.facts.clone()) {
+            self.place(facts);
+        }
+    }
+
+    fn place(&mut self, facts: Facts) {
+        let id = facts.id;
+        let before = self.lift(id);
+        let page = self.pages.get(&id);
+        let hours = Hours { reach: &self.reach, open: &self.open };
+        let need = need_of(&facts, page, &hours, self.asked.contains(&id), self.now);
+        let card = !untouched(page);
+        if let Some(storm) = self.storm.as_mut().filter(|storm| !storm.over) {
+            let was_covered = matches!(before, Some(Need::First { .. }));
+            storm.resolved += u64::from(was_covered && facts.is_over() && !card);
+        } else if facts.is_over() && need == Need::Nothing {
+            self.told.remove(&id);
+            return;
+        }
+        if matches!(need, Need::First { .. }) {
+            self.gale.newest = self.gale.newest.max(Some(id));
+        }
+        self.index.add(&facts, need, card);
+        self.watched.insert(id, Watched { facts, need, card });
+    }
+
+    fn lift(&mut self, id: IncidentId) -> Option<Need> {
+        let Watched { facts, need, card } = self.watched.remove(&id)?;
+        self.index.remove(&facts, need, card);
+        Some(need)
     }
 }
+
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);

@@ -28,13 +28,22 @@ pub struct Refusal(pub String);
 #[derive(Debug)]
 pub struct Desk {
     settings: Settings,
+    kept: Kept,
+}
+
+/// The incidents, and which changed when.
+#[derive(Debug, Default)]
+struct Kept {
+    incidents: std::collections::BTreeMap<IncidentId, (u64, Incident, Vec<Alert>)>,
+    changed: std::collections::BTreeMap<u64, IncidentId>,
+    seq: u64,
 }
 
 impl Desk {
     /// A desk with what was kept.
     pub fn new(settings: Settings, restored: Restored) -> Self {
         let _ = restored;
-        Self { settings }
+        Self { settings, kept: Kept::default() }
     }
 
     /// Takes changed settings; what is on the desk stays.
@@ -75,14 +84,46 @@ impl Desk {
 
     /// An open incident, or one that was resolved a short while ago.
     pub fn incident(&self, id: IncidentId) -> Option<&Incident> {
-        let _ = id;
-        None
+        self.kept.incidents.get(&id).map(|(_, incident, _)| incident)
+    }
+
+    /// How the desk works.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Counts every change of an incident.
+    pub fn seq(&self) -> u64 {
+        self.kept.seq
+    }
+
+    /// The incidents that changed after the desk's change `seq`, each once, by their last change; all for 0.
+    pub fn changed_since(&self, seq: u64) -> impl Iterator<Item = IncidentId> {
+        self.kept.changed.range(seq + 1..).map(|(_, id)| *id)
+    }
+
+    /// Puts an incident on the desk as it is.
+    #[cfg(test)]
+    pub(super) fn put(&mut self, incident: Incident, alerts: Vec<Alert>) {
+        let (id, kept) = (incident.id, &mut self.kept);
+        kept.seq += 1;
+        if let Some((old, ..)) = kept.incidents.insert(id, (kept.seq, incident, alerts)) {
+            kept.changed.remove(&old);
+        }
+        kept.changed.insert(kept.seq, id);
+    }
+
+    /// Takes an incident off the desk, as it forgets those that are over.
+    #[cfg(test)]
+    pub(super) fn take_off(&mut self, id: IncidentId) {
+        if let Some((old, ..)) = self.kept.incidents.remove(&id) {
+            self.kept.changed.remove(&old);
+        }
     }
 
     /// The alerts of an incident that the desk has, firing ones first, worst first.
     pub fn alerts_of(&self, id: IncidentId) -> Vec<&Alert> {
-        let _ = id;
-        Vec::new()
+        self.kept.incidents.get(&id).map(|(_, _, alerts)| alerts.iter().collect()).unwrap_or_default()
     }
 
     /// Every alert on the desk, with whether it is suppressed by a silence or by an incident.

@@ -2,8 +2,10 @@
 //! value; what has to be written comes out as [`Changes`].
 
 mod board;
+mod card;
 mod desk;
 mod matcher_text;
+mod storm_card;
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
