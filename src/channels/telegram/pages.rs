@@ -40,7 +40,7 @@ pub(super) async fn run(core: Core, stop: CancellationToken) {
         changes.mark_unchanged();
         let mut wakes = None;
         for text in pager.places(CHANNEL) {
-            let Some(place) = place_in(&text) else { continue };
+            let Some(place) = place_in(&text).filter(|place| !places.is_busy(*place)) else { continue };
             let (job, later) = pager.next(&text);
             wakes = [wakes, later].into_iter().flatten().min();
             if job.is_some() {
