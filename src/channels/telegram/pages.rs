@@ -157,6 +157,15 @@ impl Chat {
                 self.ended(job, JobEnd::Done(None)).await;
                 Next::GoesOn
             }
+            Err(Undelivered::Refused(why)) => {
+                tracing::error!(
+                    place = self.text,
+                    why,
+                    "a ring is refused; the card is sent anew in its place"
+                );
+                self.ended(job, JobEnd::Gone).await;
+                Next::GoesOn
+            }
             Err(fault) => self.failed(job, fault).await,
         }
     }

@@ -116,10 +116,13 @@ fn write(card: &AlertCard, look: &Look<'_>, extent: Extent) -> (Rich, bool) {
     writer.notes(&card.notes);
     writer.findings(&card.findings);
     writer.alerts(&card.alerts);
-    if let Some(excerpt) = &card.excerpt {
-        writer.excerpt(excerpt);
+    if card.state == IncidentState::Resolved {
+        // What helped to find the fault only alarms now.
+        writer.whole &= card.excerpt.is_none() && card.labels.is_empty();
+    } else {
+        card.excerpt.iter().for_each(|excerpt| writer.excerpt(excerpt));
+        writer.labels(&card.labels);
     }
-    writer.labels(&card.labels);
     if !writer.whole {
         writer.pen.text("\n\nAll of it: ").code(&format!("/incident {}", card.incident));
     }
@@ -172,7 +175,7 @@ impl Writer<'_> {
             _ => format!("since {since}"),
         };
         self.pen.text(&when);
-        if let Some(value) = card.value.as_deref().filter(|v| !is_blank(v)) {
+        if let Some(value) = card.value.as_deref().filter(|v| !is_blank(v) && card.over_at.is_none()) {
             let value = self.each(value);
             inert(self.pen.text("\nValue: "), &value);
         }
@@ -206,10 +209,10 @@ impl Writer<'_> {
         }
         if let Some(quote) = finding.quote.as_deref().filter(|q| !is_blank(q)) {
             let quote = self.each(quote);
-            self.pen.text("\n    ").code(&quote);
+            self.pen.text("\n").code(&quote);
         }
         let source = self.cut(&finding.source, NAME);
-        self.pen.text("\n    ").code(&source);
+        self.pen.text("\n").code(&source);
         if let Some(at) = finding.at {
             self.pen.text(&format!(" · {}", moment(at, self.look.now)));
         }

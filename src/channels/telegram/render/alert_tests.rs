@@ -84,7 +84,7 @@ fn a_card_says_how_bad_whose_and_what_in_its_first_line() {
          Incident 47 · since 14:18 UTC\n\
          Value: 0.34, threshold 0.05\n\
          ▸ explains incident 48\n\n\
-         🛑 the database refuses connections\n    FATAL: too many clients\n    logs db · 14:19 UTC\n\n\
+         🛑 the database refuses connections\nFATAL: too many clients\nlogs db · 14:19 UTC\n\n\
          • HighErrorRate web-1\n• SlowRequests web-1\n\n\
          📄 shop-web\nupstream timed out\n\n\
          instance=web-1:9100  job=nginx",
@@ -254,11 +254,11 @@ fn a_storm_counts_and_shows_the_first() {
     assert!(
         text.starts_with(
             "⛈ STORM · 180 of 214 incidents fire\nSince 14:25 UTC\n🛑 40 critical · ⚠️ 140 warning\n\n\
-             Whose\n• 19 Bloom Flowers: 34\n• others: 146\n\nFirst of them\n🛑 #0 19 Bloom Flowers\n"
+             Whose\n• 19 Bloom Flowers: 34\n• others: 146\n\nFirst of them\n• 🛑 #0 19 Bloom Flowers\n"
         ),
         "{text}"
     );
-    assert!(text.ends_with("🛑 #11 19 Bloom Flowers\n… 168 more. All of them: /alerts"), "{text}");
+    assert!(text.ends_with("• 🛑 #11 19 Bloom Flowers\n… 168 more. All of them: /alerts"), "{text}");
     assert_eq!(labels(&post), ["All as a file"]);
     let posts = render(&[Block::Storm(Box::new(card))], &look());
     let Body::File { content, .. } = &posts[1].body else { panic!("{posts:?}") };

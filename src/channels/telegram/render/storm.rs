@@ -82,7 +82,7 @@ fn first(pen: &mut Pen, card: &StormCard) {
     }
     pen.text("\n\n").bold("First of them");
     for line in card.list.iter().take(FIRST) {
-        inert(pen.text("\n"), &cut(&one_line(line), LINE));
+        inert(pen.text("\n• "), &cut(&one_line(line), LINE));
     }
     let more = card.list.len().saturating_sub(FIRST);
     if more > 0 {
