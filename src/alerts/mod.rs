@@ -3,6 +3,8 @@
 
 mod board;
 mod desk;
+mod group;
+mod matching;
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
@@ -103,6 +105,5 @@ impl Changes {
 
 /// Whether a label set and its subject meet all conditions; regular expressions are anchored, one that is none matches nothing.
 pub fn matches(matchers: &[Matcher], labels: &Labels, subject: &Subject) -> bool {
-    let _ = (matchers, labels, subject);
-    false
+    matching::Conditions::new(matchers).hold(labels, subject)
 }
