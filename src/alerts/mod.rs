@@ -7,9 +7,9 @@ pub mod checklist;
 mod desk;
 pub mod digest;
 pub mod expr;
-pub mod group;
+mod group;
 mod matcher_text;
-pub mod matching;
+mod matching;
 pub mod oncall;
 pub mod silencing;
 mod storm_card;
@@ -20,7 +20,6 @@ pub(crate) mod testing;
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
 pub use matcher_text::{check_regex, is_label_name, parse_matcher, written};
-pub use matching::matches;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -114,4 +113,9 @@ impl Changes {
             && self.silences.is_empty()
             && self.events.is_empty()
     }
+}
+
+/// Whether a label set and its subject meet all conditions; regular expressions are anchored, one that is none matches nothing.
+pub fn matches(matchers: &[Matcher], labels: &Labels, subject: &Subject) -> bool {
+    matching::Conditions::new(matchers).hold(labels, subject)
 }

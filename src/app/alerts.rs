@@ -114,6 +114,12 @@ fn setup(config: &Config, alerts: &AlertsConfig, subjects: &Subjects, playbooks:
     }
 }
 
+/// The chats that the ladder pages.
+#[cfg(feature = "telegram")]
+pub(super) fn paged(config: &Config, alerts: &AlertsConfig) -> Vec<String> {
+    ladder(config, alerts).1.into_keys().collect()
+}
+
 /// The ladder's waits, and the chats with the steps that page them. Entries with the same `after` are one step; without
 /// any entry the admins are paged at once.
 fn ladder(config: &Config, alerts: &AlertsConfig) -> (Vec<Duration>, BTreeMap<String, Vec<Reach>>) {

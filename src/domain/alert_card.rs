@@ -44,6 +44,22 @@ pub struct AlertCard {
     pub runbook: Option<String>,
 }
 
+impl AlertCard {
+    /// How long it lasted, in words (`3 h 5 min`); none while it is not over.
+    pub fn lasted(&self) -> Option<String> {
+        let seconds = self.over_at?.duration_since(self.since).as_secs().max(0);
+        let (d, h, m) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+        Some(match (d, h, m) {
+            (0, 0, 0) => format!("{seconds} s"),
+            (0, 0, m) => format!("{m} min"),
+            (0, h, 0) => format!("{h} h"),
+            (0, h, m) => format!("{h} h {m} min"),
+            (d, 0, _) => format!("{d} d"),
+            (d, h, _) => format!("{d} d {h} h"),
+        })
+    }
+}
+
 /// One card for many incidents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StormCard {

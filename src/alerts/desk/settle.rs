@@ -1,239 +1,364 @@
-//! After any change of an incident: where it stands, how bad it is, whether it makes a sound.
+//! What becomes of one incident after its alerts or the time changed: its state, its severity, whether it is quiet, whether it rings.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::{Desk, timers::Timer, work::Work};
-use crate::domain::{EventKind, Fingerprint, Incident, IncidentId, IncidentState, Mute, Severity};
+use super::{
+    Desk,
+    case::Case,
+    inhibition::Part,
+    timers::{Timer, after},
+    words,
+    work::{Touch, Work},
+};
+use crate::{
+    alerts::Settings,
+    domain::{EventKind, Fingerprint, IncidentEvent, IncidentId, IncidentState, Mute, Severity},
+};
 
 impl Desk {
-    pub(super) fn settle(&mut self, id: IncidentId, work: &mut Work) {
-        let now = work.now;
-        let Some(open) = self.incidents.get_mut(&id) else { return };
-        let new = open.incident.revision == 0;
-        let worst = open.worst();
-        let mut rings = false;
-        if new {
-            work.event(id, EventKind::Opened, format!("{} began", open.incident.key));
-            self.turn(id, work);
+    /// Brings an incident up to what its alerts and the time say.
+    pub(super) fn settle(&mut self, id: IncidentId, touch: &Touch, now: Timestamp, work: &mut Work) {
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        if !case.is_open() {
+            if touch.changed {
+                case.incident.revision += 1;
+                work.incidents.insert(id);
+            }
+            return;
+        }
+        let recovered = case.incident.state == IncidentState::Recovering;
+        let (settings, events) = (&self.settings, &mut work.events);
+        let mut settling =
+            Settling { case, touch, settings, now, events, changed: touch.changed, rung: false };
+        settling.run();
+        if settling.changed {
+            case.incident.revision += 1;
+            work.incidents.insert(id);
+        }
+        let wakes = case.is_open().then(|| next_deadline(case, settings)).flatten();
+        self.timers.change(Timer::Incident(id), case.wakes, wakes);
+        case.wakes = wakes;
+        let explains_no_more = sources_lost(case, touch, recovered);
+        let resolved = !case.is_open();
+        for fingerprint in explains_no_more {
+            self.unregister(id, fingerprint, Part::Source, work);
+        }
+        if resolved {
+            self.retire(id, now);
+        }
+    }
+}
+
+/// The alerts that no longer explain others. What was over last still does until its incident is over, so that what it explained
+/// has time to be over as well.
+fn sources_lost(case: &Case, touch: &Touch, recovered: bool) -> Vec<Fingerprint> {
+    let over = |f: &Fingerprint| case.alerts.get(f).is_some_and(|held| !held.fires());
+    if !case.is_open() || (recovered && case.firing() > 0) {
+        case.alerts.keys().copied().filter(over).collect()
+    } else if case.firing() > 0 {
+        touch.left.iter().copied().filter(over).collect()
+    } else {
+        Vec::new()
+    }
+}
+
+/// When the incident has to be looked at again.
+fn next_deadline(case: &Case, settings: &Settings) -> Option<Timestamp> {
+    let incident = &case.incident;
+    let state = match incident.state {
+        IncidentState::Recovering => Some(resolves_at(case, settings)),
+        IncidentState::Acked => incident.ack.as_ref().and_then(|ack| ack.until),
+        IncidentState::Firing if may_climb(case) => {
+            let step = settings.ladder.get(incident.step as usize + 1);
+            incident.due_at.zip(step).map(|(due, wait)| after(due, *wait))
+        }
+        IncidentState::Firing | IncidentState::Resolved => None,
+    };
+    let calms = incident.flapping.then(|| calms_at(case, settings)).flatten();
+    [state, calms].into_iter().flatten().min()
+}
+
+fn may_climb(case: &Case) -> bool {
+    let incident = &case.incident;
+    incident.severity == Severity::Critical && incident.mute.is_none() && !incident.flapping
+}
+
+fn calms_at(case: &Case, settings: &Settings) -> Option<Timestamp> {
+    Some(after(*case.turns.back()?, settings.flapping.1))
+}
+
+fn resolves_at(case: &Case, settings: &Settings) -> Timestamp {
+    let (since, (_, still)) = (case.incident.changed_at, settings.flapping);
+    // One that comes and goes is not over, and so not new again, before it was still.
+    after(since, if case.incident.flapping { settings.hold_down.max(still) } else { settings.hold_down })
+}
+
+struct Settling<'a> {
+    case: &'a mut Case,
+    touch: &'a Touch,
+    settings: &'a Settings,
+    now: Timestamp,
+    events: &'a mut Vec<IncidentEvent>,
+    /// The card shows something else.
+    changed: bool,
+    /// It has to ring.
+    rung: bool,
+}
+
+impl Settling<'_> {
+    fn run(&mut self) {
+        self.rebase();
+        self.tell();
+        let again = self.turn();
+        self.weigh();
+        let unmuted = self.mute(again);
+        self.lapse();
+        self.flap();
+        self.resolve();
+        self.page(unmuted);
+        self.climb();
+        if self.rung {
+            self.case.incident.rings += 1;
+            self.changed = true;
+        }
+    }
+
+    /// After the clock was set back nothing waits for the time that it showed before.
+    fn rebase(&mut self) {
+        let (now, incident) = (self.now, &mut self.case.incident);
+        let (first, lapses) = (after(now, self.settings.group_wait), after(now, self.settings.ack_lifetime));
+        let until = incident.ack.as_mut().and_then(|ack| ack.until.as_mut());
+        let mut pull = |at: Option<&mut Timestamp>, latest: Timestamp, to: Timestamp| {
+            if let Some(at) = at.filter(|at| **at > latest) {
+                *at = to;
+                self.changed = true;
+            }
+        };
+        pull(incident.due_at.as_mut(), first, now);
+        pull(until, lapses, lapses);
+        pull(Some(&mut incident.changed_at), now, now);
+        self.case.turns.iter_mut().for_each(|at| *at = now.min(*at));
+    }
+
+    fn event(&mut self, kind: EventKind, text: impl Into<String>) {
+        let incident = self.case.incident.id;
+        self.events.push(IncidentEvent { incident, at: self.now, kind, text: text.into() });
+        self.changed = true;
+    }
+
+    fn enter(&mut self, state: IncidentState) {
+        (self.case.incident.state, self.case.incident.changed_at) = (state, self.now);
+        self.changed = true;
+    }
+
+    fn note_turn(&mut self) {
+        if self.case.turns.back() == Some(&self.now) {
+            return;
+        }
+        self.case.turns.push_back(self.now);
+        while self.case.turns.len() > self.settings.flapping.0.max(1) {
+            self.case.turns.pop_front();
+        }
+    }
+
+    fn tell(&mut self) {
+        let Touch { opened, joined, left, .. } = self.touch;
+        if *opened {
+            let text = format!("began: {}", words::names(self.case, joined));
+            self.event(EventKind::Opened, text);
+            self.note_turn();
+        } else if !joined.is_empty() {
+            let text = format!("fires: {}", words::names(self.case, joined));
+            self.event(EventKind::Joined, text);
+        }
+        if !left.is_empty() {
+            let text = format!("over: {}", words::names(self.case, left));
+            self.event(EventKind::Left, text);
+        }
+    }
+
+    /// Whether anything fires still, or again; gives whether it does again.
+    fn turn(&mut self) -> bool {
+        let (state, fires) = (self.case.incident.state, self.case.firing() > 0);
+        match state {
+            IncidentState::Firing | IncidentState::Acked if !fires => {
+                self.enter(IncidentState::Recovering);
+                self.note_turn();
+                self.event(EventKind::Recovering, "nothing fires any more");
+                false
+            }
+            IncidentState::Recovering if fires => {
+                let acked = self.case.incident.ack.is_some();
+                self.enter(if acked { IncidentState::Acked } else { IncidentState::Firing });
+                self.note_turn();
+                self.event(EventKind::Again, "fires again");
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// How bad it is now. What is worse than ever ends an acknowledgement and rings even while it flaps.
+    fn weigh(&mut self) {
+        let Some(severity) = self.case.severity() else { return };
+        let old = std::mem::replace(&mut self.case.incident.severity, severity);
+        if severity == old || self.touch.opened {
+            return;
+        }
+        self.changed = true;
+        if severity < old {
+            return;
+        }
+        self.note_turn();
+        self.event(EventKind::Worse, format!("got worse: {} after {}", severity.word(), old.word()));
+        let worse_than_ever = self.touch.worst.is_some_and(|worst| severity > worst);
+        if worse_than_ever && self.case.incident.ack.take().is_some() {
+            self.enter(IncidentState::Firing);
+        }
+        let calm = self.case.incident.ack.is_some() || self.case.incident.flapping;
+        self.rung |= worse_than_ever || !calm;
+    }
+
+    /// Whether it is quiet; gives whether it no longer is.
+    fn mute(&mut self, again: bool) -> bool {
+        if self.case.firing() == 0 {
+            return false;
+        }
+        let new = if let Some(silence) = self.case.all_silenced() {
+            Some(Mute::Silenced { silence })
+        } else if let Some(by) = self.case.all_explained() {
+            Some(Mute::Inhibited { by })
         } else {
-            self.turn_over(id, worst.is_some(), work);
-        }
-        let Some(open) = self.incidents.get_mut(&id) else { return };
-        if let Some(worst) = worst {
-            rings = worse(&mut open.incident, worst, work);
-        }
-        let released = self.settle_mute(id, new, work);
-        let (group_wait, ladder) = (span(self.settings.group_wait), self.settings.ladder.get(1).copied());
-        let Some(open) = self.incidents.get_mut(&id) else { return };
-        let incident = &mut open.incident;
-        if incident.mute.is_none() && worst.is_some() {
-            if new {
-                let wait =
-                    if incident.severity == Severity::Critical { SignedDuration::ZERO } else { group_wait };
-                (incident.due_at, incident.rings) = (Some(later(now, wait)), 1);
-            } else if (rings || released) && !(incident.flapping || incident.state == IncidentState::Acked) {
-                ring(incident, now);
-            }
-            if let (Some(due), Some(after)) = (incident.due_at, ladder) {
-                self.timers.set(later(due, span(after)), Timer::Climbs(id));
-            }
-        }
-        self.touch(id, work);
-    }
-
-    /// It began or ceased to fire, perhaps.
-    fn turn_over(&mut self, id: IncidentId, fires: bool, work: &mut Work) {
-        let Some(open) = self.incidents.get_mut(&id) else { return };
-        let incident = &mut open.incident;
-        match (incident.state, fires) {
-            (IncidentState::Firing | IncidentState::Acked, false) => {
-                (incident.state, incident.changed_at) = (IncidentState::Recovering, work.now);
-                work.event(id, EventKind::Recovering, "nothing of it fires any more");
-                self.timers.set(later(work.now, span(self.settings.hold_down)), Timer::Holds(id));
-                self.turn(id, work);
-            }
-            (IncidentState::Recovering | IncidentState::Resolved, true) => {
-                let acked = incident.ack.is_some() && incident.state == IncidentState::Recovering;
-                incident.state = if acked { IncidentState::Acked } else { IncidentState::Firing };
-                (incident.changed_at, incident.resolved_at) = (work.now, None);
-                if !acked {
-                    incident.ack = None;
-                }
-                work.event(id, EventKind::Again, "it fires again");
-                self.turn(id, work);
-            }
-            (IncidentState::Firing | IncidentState::Acked, true)
-            | (IncidentState::Recovering | IncidentState::Resolved, false) => {}
-        }
-    }
-
-    fn turn(&mut self, id: IncidentId, work: &mut Work) {
-        let (changes, within) = self.settings.flapping;
-        let within = span(within);
-        let turns = self.turns_of(id, work.now) + 1;
-        let Some(open) = self.incidents.get_mut(&id) else { return };
-        open.turns.push_back(work.now);
-        self.timers.set(later(work.now, within), Timer::Calms(id));
-        if turns >= changes && !open.incident.flapping {
-            open.incident.flapping = true;
-            work.event(id, EventKind::Flapping, format!("it comes and goes: {turns} changes of late"));
-            if open.incident.mute.is_none() && open.incident.state != IncidentState::Acked {
-                ring(&mut open.incident, work.now);
-            }
-        }
-    }
-
-    /// How often it turned within the span that counts as flapping; older turns are forgotten.
-    pub(super) fn turns_of(&self, id: IncidentId, now: Timestamp) -> usize {
-        let within = span(self.settings.flapping.1);
-        let recent = |at: &&Timestamp| now.duration_since(**at) < within;
-        self.incidents.get(&id).map_or(0, |open| open.turns.iter().filter(recent).count())
-    }
-
-    /// Whether it makes a sound; true when it does again.
-    fn settle_mute(&mut self, id: IncidentId, new: bool, work: &mut Work) -> bool {
-        let wanted = self.wanted_mute(id);
-        let quiet = self.settings.quiet.as_ref().is_some_and(|w| w.contains(work.now));
-        let Some(open) = self.incidents.get_mut(&id) else { return false };
-        let incident = &mut open.incident;
-        let wanted = match (wanted, &incident.mute) {
-            (None, _) if new && quiet && incident.severity < Severity::Critical => Some(Mute::Quiet),
-            (None, Some(Mute::Quiet)) if incident.severity < Severity::Critical => Some(Mute::Quiet),
-            (wanted, _) => wanted,
+            self.waits(again).then_some(Mute::Quiet)
         };
-        if wanted == incident.mute {
+        if new == self.case.incident.mute {
             return false;
         }
-        let (kind, text) = match (&wanted, &incident.mute) {
+        let old = std::mem::replace(&mut self.case.incident.mute, new.clone());
+        let (kind, text) = match (&new, &old) {
             (Some(Mute::Silenced { silence }), _) => {
-                (EventKind::Silenced, format!("silence {silence} holds"))
+                (EventKind::Silenced, format!("silenced by silence {silence}"))
             }
-            (Some(Mute::Inhibited { by }), _) => (EventKind::Inhibited, format!("incident {by} explains it")),
-            (Some(Mute::Quiet), _) => {
-                (EventKind::Silenced, "quiet hours: it waits for the digest".to_owned())
+            (Some(Mute::Inhibited { by }), _) => {
+                (EventKind::Inhibited, format!("explained by incident {by}"))
             }
-            (None, Some(Mute::Inhibited { .. })) => {
-                (EventKind::Inhibited, "nothing explains it any more".to_owned())
-            }
-            (None, _) => (EventKind::Silenced, "it makes a sound again".to_owned()),
+            (Some(Mute::Quiet), _) => (EventKind::Silenced, "waits for the digest: quiet hours".to_owned()),
+            (None, Some(Mute::Inhibited { .. })) => (EventKind::Inhibited, "no longer explained".to_owned()),
+            (None, _) => (EventKind::Silenced, "no longer quiet".to_owned()),
         };
-        work.event(id, kind, text);
-        incident.mute = wanted;
-        incident.mute.is_none() && open.fires() > 0
+        self.event(kind, text);
+        new.is_none() && !self.touch.opened
     }
 
-    fn wanted_mute(&self, id: IncidentId) -> Option<Mute> {
-        let open = self.incidents.get(&id)?;
-        let fires = open.fires();
-        // What is over stays as it was: it makes no sound anyway.
-        if fires == 0 {
-            return open.incident.mute.clone();
-        }
-        if open.muted < fires {
-            return None;
-        }
-        let firing =
-            || open.alerts.iter().filter_map(|f| self.alerts.get(f)).filter(|k| k.alert.signal.firing);
-        if open.silenced == fires {
-            return firing().find_map(|k| k.silenced).map(|silence| Mute::Silenced { silence });
-        }
-        firing().find_map(|k| k.inhibited).map(|by| Mute::Inhibited { by })
-    }
-
-    /// Whether an incident is to be kept quiet otherwise than it is; what waits for the digest goes on waiting.
-    pub(super) fn mute_differs(&self, id: IncidentId) -> bool {
-        let Some(mute) = self.incidents.get(&id).map(|open| &open.incident.mute) else { return false };
-        let wanted = self.wanted_mute(id);
-        wanted != *mute && !(wanted.is_none() && *mute == Some(Mute::Quiet))
-    }
-
-    /// Looks anew which silence and which incident keep an alert quiet; whether that changed.
-    pub(super) fn judge_alert(&mut self, fingerprint: Fingerprint, now: Timestamp) -> bool {
-        let Some(known) = self.alerts.get(&fingerprint).filter(|k| k.alert.signal.firing) else {
-            return false;
-        };
-        let Some(open) = self.incidents.get(&known.alert.incident) else { return false };
-        let (labels, subject) = (&known.alert.signal.labels, &open.incident.subject);
-        let holds = |kept: &&super::Kept| {
-            kept.silence.starts_at <= now
-                && now < kept.silence.ends_at
-                && kept.conditions.hold(labels, subject)
-        };
-        let silenced = self.silences.values().find(holds).map(|kept| kept.silence.id);
-        let inhibited = self.inhibitions.explains(known.alert.incident, labels, subject);
-        let before = (known.silenced, known.inhibited);
-        let id = known.alert.incident;
-        if before == (silenced, inhibited) {
+    /// Whether it is a warning that waits for the digest.
+    fn waits(&self, again: bool) -> bool {
+        let incident = &self.case.incident;
+        if incident.severity >= Severity::Critical {
             return false;
         }
-        if let Some(known) = self.alerts.get_mut(&fingerprint) {
-            (known.silenced, known.inhibited) = (silenced, inhibited);
+        match incident.mute {
+            // What begins outside the quiet hours does not wait.
+            Some(Mute::Quiet) => (self.touch.joined.is_empty() && !again) || self.in_quiet_hours(),
+            Some(_) => self.in_quiet_hours(),
+            None => self.touch.opened && self.in_quiet_hours(),
         }
-        let Some(open) = self.incidents.get_mut(&id) else { return false };
-        let differ = |n: usize, was: bool, is: bool| (n + usize::from(is)).saturating_sub(usize::from(was));
-        open.silenced = differ(open.silenced, before.0.is_some(), silenced.is_some());
-        let (was, is) = (before.0.is_some() || before.1.is_some(), silenced.is_some() || inhibited.is_some());
-        open.muted = differ(open.muted, was, is);
-        true
     }
 
-    /// An alert fires or ceased to: who is explained by it is looked at again.
-    pub(super) fn note_inhibition(&mut self, fingerprint: Fingerprint, fires: bool, work: &mut Work) {
-        let Some(known) = self.alerts.get(&fingerprint) else { return };
-        let id = known.alert.incident;
-        let Some(open) = self.incidents.get(&id) else { return };
-        let about = (&known.alert.signal.labels, &open.incident.subject);
-        for concerned in self.inhibitions.note((id, fingerprint), about, fires) {
-            if self.judge_alert(concerned, work.now)
-                && let Some(other) = self.alerts.get(&concerned).map(|k| k.alert.incident)
-            {
-                self.settle(other, work);
+    fn in_quiet_hours(&self) -> bool {
+        self.settings.quiet.as_ref().is_some_and(|window| window.contains(self.now))
+    }
+
+    /// An acknowledgement of something critical lapses.
+    fn lapse(&mut self) {
+        let (lifetime, now) = (self.settings.ack_lifetime, self.now);
+        let incident = &mut self.case.incident;
+        let critical = incident.severity == Severity::Critical;
+        let Some(ack) = incident.ack.as_mut().filter(|_| incident.state == IncidentState::Acked) else {
+            return;
+        };
+        match ack.until {
+            Some(until) if until > now => {}
+            Some(_) if critical => {
+                let text = format!("the acknowledgement of {} lapsed", ack.by);
+                incident.ack = None;
+                incident.due_at = Some(now);
+                self.enter(IncidentState::Firing);
+                self.event(EventKind::Lapsed, text);
+                self.rung = true;
             }
+            Some(_) => (ack.until, self.changed) = (None, true),
+            None if critical => (ack.until, self.changed) = (Some(after(now, lifetime)), true),
+            None => {}
         }
     }
 
-    /// All alerts are judged again, and the incidents settled whose alerts are kept quiet otherwise than before.
-    pub(super) fn judge_all(&mut self, work: &mut Work) {
-        let all: Vec<_> = self.alerts.keys().copied().collect();
-        let mut changed = std::collections::BTreeSet::new();
-        for fingerprint in all {
-            if self.judge_alert(fingerprint, work.now)
-                && let Some(known) = self.alerts.get(&fingerprint)
-            {
-                changed.insert(known.alert.incident);
+    fn flap(&mut self) {
+        let (most, span) = self.settings.flapping;
+        if self.case.incident.flapping {
+            if calms_at(self.case, self.settings).is_none_or(|at| at <= self.now) {
+                self.case.incident.flapping = false;
+                self.case.turns.clear();
+                self.event(EventKind::Flapping, "it no longer comes and goes");
             }
+            return;
         }
-        for id in changed {
-            if self.mute_differs(id) {
-                self.settle(id, work);
+        let recent = self.case.turns.iter().filter(|at| after(**at, span) > self.now).count();
+        if most > 0 && recent >= most {
+            self.case.incident.flapping = true;
+            self.event(EventKind::Flapping, "it comes and goes; it makes no sound until it is still");
+        }
+    }
+
+    fn resolve(&mut self) {
+        let recovers = self.case.incident.state == IncidentState::Recovering;
+        if recovers && resolves_at(self.case, self.settings) <= self.now {
+            self.enter(IncidentState::Resolved);
+            self.case.incident.resolved_at = Some(self.now);
+            self.case.incident.severity = self.case.worst;
+            self.event(EventKind::Resolved, "over");
+        }
+    }
+
+    /// When it may be shown, and whether it is to be heard now.
+    fn page(&mut self, unmuted: bool) {
+        let now = self.now;
+        let critical = self.case.incident.severity == Severity::Critical;
+        let hushed = !critical && self.rung && self.in_quiet_hours();
+        let incident = &mut self.case.incident;
+        let rung = std::mem::take(&mut self.rung) && !hushed;
+        if incident.mute.is_some() {
+            return;
+        }
+        let Some(due) = incident.due_at else {
+            let wait = self.touch.opened && !critical;
+            incident.due_at = Some(if wait { after(now, self.settings.group_wait) } else { now });
+            self.rung = incident.state != IncidentState::Acked;
+            self.changed = true;
+            return;
+        };
+        if unmuted && incident.state == IncidentState::Firing {
+            incident.due_at = Some(now);
+            self.rung = !incident.flapping || rung;
+        } else if due > now {
+            // The first page is still to come, and says it all.
+            if critical && rung {
+                incident.due_at = Some(now);
             }
+        } else {
+            self.rung = rung && incident.state == IncidentState::Firing;
         }
     }
-}
 
-/// Takes the worst of what fires; whether that is a reason to ring.
-fn worse(incident: &mut Incident, worst: Severity, work: &mut Work) -> bool {
-    let before = std::mem::replace(&mut incident.severity, worst);
-    if worst <= before || incident.revision == 0 {
-        return false;
+    /// Nobody answered: further steps of the ladder are paged.
+    fn climb(&mut self) {
+        let incident = &self.case.incident;
+        let Some(due) = incident.due_at.filter(|_| incident.state == IncidentState::Firing) else { return };
+        let due_steps = self.settings.ladder.iter().take_while(|wait| after(due, **wait) <= self.now).count();
+        let step = u32::try_from(due_steps.saturating_sub(1)).unwrap_or(u32::MAX);
+        if may_climb(self.case) && step > incident.step {
+            self.case.incident.step = step;
+            self.event(EventKind::Escalated, format!("nobody answered: step {step} is paged"));
+            self.rung = true;
+        }
     }
-    work.event(incident.id, EventKind::Worse, format!("{worst}, after {before}"));
-    if incident.state == IncidentState::Acked {
-        (incident.state, incident.ack) = (IncidentState::Firing, None);
-    }
-    true
-}
-
-/// It has to be loud once more, now.
-pub(super) fn ring(incident: &mut Incident, now: Timestamp) {
-    incident.rings += 1;
-    incident.due_at = Some(now);
-}
-
-pub(super) fn span(span: std::time::Duration) -> SignedDuration {
-    SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX)
-}
-
-pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

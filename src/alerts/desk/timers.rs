@@ -1,28 +1,22 @@
-//! The desk's deadlines, in order: what happens when nothing else does.
+//! The desk's deadlines in order: what happens when nothing else does.
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{Fingerprint, IncidentId, SilenceId};
 
-/// What is to be looked at when its time comes. A deadline that no longer holds is seen as such when it is looked at.
+/// What is looked at when its time comes; whether the time has truly come is decided then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
-    /// An alert counts as over.
-    Expires(Fingerprint),
-    /// Nothing of an incident fired for the hold-down.
-    Holds(IncidentId),
-    /// An acknowledgement lapses.
-    Lapses(IncidentId),
-    /// Nobody has answered.
-    Climbs(IncidentId),
-    /// An incident was still for long enough.
-    Calms(IncidentId),
-    /// A resolved incident leaves the desk.
-    Leaves(IncidentId),
     /// A silence begins or ends.
     Silence(SilenceId),
+    /// An alert counts as over.
+    Alert(Fingerprint),
+    /// A hold-down, an acknowledgement, a step of the ladder, the end of flapping.
+    Incident(IncidentId),
+    /// A resolved incident leaves the desk.
+    Leaves(IncidentId),
 }
 
 /// All deadlines.
@@ -34,15 +28,31 @@ impl Timers {
         self.0.insert((at, timer));
     }
 
+    /// Moves a deadline from `old` to `new`.
+    pub(super) fn change(&mut self, timer: Timer, old: Option<Timestamp>, new: Option<Timestamp>) {
+        if old != new {
+            if let Some(old) = old {
+                self.0.remove(&(old, timer));
+            }
+            self.0.extend(new.map(|new| (new, timer)));
+        }
+    }
+
     pub(super) fn next_at(&self) -> Option<Timestamp> {
         self.0.first().map(|(at, _)| *at)
     }
 
-    /// The earliest deadline that has come.
+    /// Takes the earliest deadline that has come.
     pub(super) fn due(&mut self, now: Timestamp) -> Option<Timer> {
         if self.next_at()? > now {
             return None;
         }
         self.0.pop_first().map(|(_, timer)| timer)
     }
+}
+
+/// A time that much later; the end of time where there is none.
+pub(super) fn after(at: Timestamp, span: std::time::Duration) -> Timestamp {
+    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    at.checked_add(span).unwrap_or(Timestamp::MAX)
 }

@@ -1,69 +1,81 @@
-//! What one call changes, gathered by number and made into rows at its end.
+//! What one call to the desk has touched, and what of it has to be written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
-use super::{Changes, Desk};
-use crate::domain::{EventKind, Fingerprint, IncidentEvent, IncidentId, SilenceId};
+use super::Desk;
+use crate::{
+    alerts::Changes,
+    domain::{Fingerprint, IncidentEvent, IncidentId, Severity, Silence},
+};
 
-/// The rows that a call has to write, by number.
-#[derive(Debug)]
+/// Collects what a call does.
+#[derive(Debug, Default)]
 pub(super) struct Work {
-    pub(super) now: Timestamp,
-    incidents: BTreeSet<IncidentId>,
-    alerts: BTreeSet<Fingerprint>,
-    silences: BTreeSet<SilenceId>,
-    events: Vec<IncidentEvent>,
+    /// Incidents to be settled.
+    pub touched: BTreeMap<IncidentId, Touch>,
+    /// Alerts whose explanation may be another now.
+    pub recheck: VecDeque<Fingerprint>,
+    pub incidents: BTreeSet<IncidentId>,
+    pub alerts: BTreeSet<(IncidentId, Fingerprint)>,
+    pub silences: Vec<Silence>,
+    pub events: Vec<IncidentEvent>,
+}
+
+/// What happened to an incident's alerts.
+#[derive(Debug, Default)]
+pub(super) struct Touch {
+    pub opened: bool,
+    /// Alerts that began to fire.
+    pub joined: Vec<Fingerprint>,
+    /// Alerts that are over.
+    pub left: Vec<Fingerprint>,
+    /// The worst that it had been before any of these joined.
+    pub worst: Option<Severity>,
+    /// The words of an alert changed, or it was looked into.
+    pub changed: bool,
 }
 
 impl Work {
-    pub(super) fn new(now: Timestamp) -> Self {
-        Self {
-            now,
-            incidents: BTreeSet::new(),
-            alerts: BTreeSet::new(),
-            silences: BTreeSet::new(),
-            events: Vec::new(),
-        }
-    }
-
-    pub(super) fn alert(&mut self, alert: Fingerprint) {
-        self.alerts.insert(alert);
-    }
-
-    pub(super) fn silence(&mut self, silence: SilenceId) {
-        self.silences.insert(silence);
-    }
-
-    pub(super) fn event(&mut self, incident: IncidentId, kind: EventKind, text: impl Into<String>) {
-        self.events.push(IncidentEvent { incident, at: self.now, kind, text: text.into() });
+    pub(super) fn touch(&mut self, id: IncidentId) -> &mut Touch {
+        self.touched.entry(id).or_default()
     }
 }
 
 impl Desk {
-    /// An incident's card shows something else from now on.
-    pub(super) fn touch(&mut self, id: IncidentId, work: &mut Work) {
-        let Some(open) = self.incidents.get_mut(&id) else { return };
-        // Several changes in one call are one revision.
-        if work.incidents.insert(id) {
-            open.incident.revision += 1;
+    /// Settles all that was touched, and gives what has to be written.
+    pub(super) fn finish(&mut self, mut work: Work, now: Timestamp) -> Changes {
+        loop {
+            if let Some(fingerprint) = work.recheck.pop_front() {
+                self.explain(fingerprint, &mut work);
+            } else if let Some((id, touch)) = work.touched.pop_first() {
+                self.settle(id, &touch, now, &mut work);
+            } else {
+                break;
+            }
         }
-        self.seq += 1;
-        self.touched.remove(&open.touched);
-        open.touched = self.seq;
-        self.touched.insert(self.seq, id);
+        for id in &work.incidents {
+            self.note_change(*id);
+        }
+        let rows = work.alerts.iter();
+        let alert =
+            |(id, f): &(IncidentId, Fingerprint)| Some(self.cases.get(id)?.alerts.get(f)?.alert.clone());
+        Changes {
+            alerts: rows.filter_map(alert).collect(),
+            incidents: work.incidents.iter().filter_map(|id| self.incident(*id).cloned()).collect(),
+            silences: work.silences,
+            events: work.events,
+        }
     }
 
-    pub(super) fn finish(&self, work: Work) -> Changes {
-        let incidents = work.incidents.iter().filter_map(|id| Some(self.incidents.get(id)?.incident.clone()));
-        let alerts = work.alerts.iter().filter_map(|f| Some(self.alerts.get(f)?.alert.clone()));
-        let silences = work.silences.iter().filter_map(|id| Some(self.silences.get(id)?.silence.clone()));
-        Changes {
-            incidents: incidents.collect(),
-            alerts: alerts.collect(),
-            silences: silences.collect(),
-            events: work.events,
+    /// Moves an incident to the end of what changed.
+    pub(super) fn note_change(&mut self, id: IncidentId) {
+        if let Some(case) = self.cases.get_mut(&id) {
+            self.changed.remove(&case.seq);
+            self.seq += 1;
+            case.seq = self.seq;
+            self.changed.insert(self.seq, id);
         }
     }
 }

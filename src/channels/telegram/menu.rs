@@ -272,7 +272,7 @@ impl Menu<'_> {
         let data = if data.len() <= DATA_LIMIT { data.to_owned() } else { (self.data)(data) };
         let label = one_line(label, LABEL);
         // Telegram takes no button without a label.
-        Tap { label: if label.is_empty() { "?".into() } else { label }, data }
+        Tap::new(if label.is_empty() { "?".into() } else { label }, data)
     }
 }
 
