@@ -62,6 +62,7 @@ struct State {
 }
 
 struct Entry {
+    /// All of them; `text` holds the first ones.
     lines: usize,
     text: Vec<u8>,
     at: Timestamp,
@@ -113,8 +114,8 @@ impl Matching {
             return signal;
         };
         if let Some(entry) = state.entry.as_mut().filter(|_| multiline.find(line).is_some()) {
-            if entry.lines < JOINED && entry.text.len() + line.len() < JOINED_BYTES {
-                entry.lines += 1;
+            entry.lines += 1;
+            if entry.lines <= JOINED && entry.text.len() + line.len() < JOINED_BYTES {
                 entry.text.push(b'\n');
                 entry.text.extend_from_slice(line);
             }
