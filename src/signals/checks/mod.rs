@@ -79,7 +79,8 @@ impl CheckSettings {
 /// Runs the checks.
 pub struct Checks {
     settings: CheckSettings,
-    handshakes: Handshakes,
+    /// None where there is no certificate to look at.
+    handshakes: Option<Handshakes>,
     known: Known,
     outbox: Outbox,
 }
@@ -101,7 +102,8 @@ impl Checks {
         known: Known,
         counters: Counters,
     ) -> Result<Self, String> {
-        let handshakes = Handshakes::new(&settings.trust)?;
+        let wanted = settings.checks.iter().any(|check| matches!(check, Check::Certificate { .. }));
+        let handshakes = wanted.then(|| Handshakes::new(&settings.trust)).transpose()?;
         let outbox = Outbox::new(SignalSource::Check, keep, counters);
         Ok(Self { settings, handshakes, known, outbox })
     }
@@ -131,20 +133,22 @@ impl Checks {
                 _ = certificates.tick() => false,
             };
             let due = self.settings.checks.iter().filter(|c| matches!(c, Check::Disk { .. }) == disk);
-            let looks = stream::iter(due).map(|check| async move { (check, self.look(check).await) });
-            let mut looks = looks.buffer_unordered(AT_ONCE);
+            let looks: Vec<_> = due.map(|check| self.look(check)).collect();
+            let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
             while let Some((check, looked)) = looks.next().await {
                 self.outbox.push(verdicts.on(check, looked, clock::now()));
             }
         }
     }
 
-    async fn look(&self, check: &Check) -> Looked {
-        match check {
-            Check::Disk { path, .. } => Looked::Disk(disk::used(path).await),
-            Check::Certificate { address, .. } => {
-                Looked::Certificate(self.handshakes.look(address, clock::now()).await)
+    async fn look<'c>(&self, check: &'c Check) -> (&'c Check, Looked) {
+        let looked = match (check, &self.handshakes) {
+            (Check::Disk { path, .. }, _) => Looked::Disk(disk::used(path).await),
+            (Check::Certificate { address, .. }, Some(handshakes)) => {
+                Looked::Certificate(handshakes.look(address, clock::now()).await)
             }
-        }
+            (Check::Certificate { .. }, None) => Looked::Nothing,
+        };
+        (check, looked)
     }
 }

@@ -23,6 +23,8 @@ const DAY: u64 = 24 * 3600;
 pub(super) enum Looked {
     Disk(Result<Used, String>),
     Certificate(Found),
+    /// It was not looked at.
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

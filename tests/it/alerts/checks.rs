@@ -117,7 +117,7 @@ async fn certificates_are_seen_as_a_client_meets_them() {
 async fn a_disk_over_its_threshold_is_told_with_value_and_threshold() {
     let kept = Kept::new();
     let disk = |warn, critical| Check::Disk { path: "/".into(), warn, critical, customer: None };
-    let _run = start(vec![disk(0, 101)], Trust::Only(Arc::default()), &kept);
+    let _run = start(vec![disk(0, 101)], Trust::Only(Arc::new(RootCertStore::empty())), &kept);
     let signal = kept.wait("DiskFilling", |s| label(s, "alertname") == "DiskFilling").await;
     assert_eq!((label(&signal, "severity"), label(&signal, "instance")), ("warning", "/"));
     assert_eq!(signal.annotations["threshold"], "0 %");
