@@ -118,7 +118,8 @@ impl Containers {
                 let next = event.at.checked_add(SignedDuration::from_nanos(1)).unwrap_or(event.at);
                 let taken = events.try_send((host.clone(), event)).is_ok();
                 if taken {
-                    since = since.max(next);
+                    // From now on by the engine's own clock, which may differ from ours.
+                    since = next;
                 }
                 taken
             };
@@ -132,7 +133,7 @@ impl Containers {
                 }
                 Ok(Err(error)) => tracing::debug!(%host, %error, "no stream of Docker's events"),
             }
-            if since > before {
+            if since != before {
                 pause = PAUSE;
             }
             sleep(pause).await;

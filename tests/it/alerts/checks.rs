@@ -24,6 +24,8 @@ struct Authority {
 impl Authority {
     fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
+        // Authorities are told by their names.
+        params.distinguished_name.push(rcgen::DnType::CommonName, format!("{:08x}", rand::random::<u32>()));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self { params, key: KeyPair::generate().unwrap() }
     }
