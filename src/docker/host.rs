@@ -44,7 +44,7 @@ impl Host {
         Self { config, client: Mutex::new(None) }
     }
 
-    fn name(&self) -> &HostName {
+    pub(super) fn name(&self) -> &HostName {
         &self.config.name
     }
 
@@ -92,7 +92,11 @@ impl Host {
         work: impl Future<Output = Result<T, DockerError>>,
     ) -> Result<T, DockerError> {
         let done = time::timeout(limit, work).await;
-        let result = done.unwrap_or_else(|_| Err(DockerError::timeout(self.name(), limit)));
+        self.forgetting(done.unwrap_or_else(|_| Err(DockerError::timeout(self.name(), limit))))
+    }
+
+    /// Forgets the connection after a failure.
+    pub(super) fn forgetting<T>(&self, result: Result<T, DockerError>) -> Result<T, DockerError> {
         if matches!(&result, Err(DockerError::Down { .. } | DockerError::Refused { .. })) {
             *self.slot() = None;
         }
@@ -103,7 +107,7 @@ impl Host {
     ///
     /// The client's own calls buffer a whole body, frame or line, however long; its `export` hands out raw pieces. So
     /// that request is sent with another path.
-    async fn get(
+    pub(super) async fn get(
         &self,
         container: &str,
         path: &str,
@@ -283,7 +287,7 @@ impl Host {
         self.within(grace + self.config.timeout * 2, work).await
     }
 
-    fn id<'r>(&self, r: &'r ContainerRef) -> Result<&'r str, DockerError> {
+    pub(super) fn id<'r>(&self, r: &'r ContainerRef) -> Result<&'r str, DockerError> {
         if info::is_id(&r.id) {
             Ok(&r.id)
         } else {
