@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    alerts::CardRules,
+    alerts::{CardRules, Job},
     domain::{AuditKind, Block, ChannelKind, Origin, PersonName, Role, Severity, SignalSource},
     store::AuditKey,
 };
