@@ -24,7 +24,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::{case::Case, inhibition::Rules, silences::Hush, timers::Timers};
+use self::{case::Case, inhibition::Rules, silences::Hush, timers::Timers, work::Work};
 use super::{Changes, Incoming, Settings, matching::Conditions};
 use crate::domain::{
     Action, Alert, Chart, Fingerprint, Incident, IncidentId, IncidentState, Matcher, Mute, Silence, SilenceId,
@@ -74,12 +74,10 @@ pub struct Desk {
     last_incident: i64,
     last_silence: i64,
     dropped: u64,
-    /// Everything has to be looked at: after a restart, with other settings, with a clock that was set back.
+    /// Everything has to be looked at: after a restart, or with other settings.
     unsettled: bool,
     /// No time has passed since the restart.
     restarted: bool,
-    /// When it was called last.
-    seen: Timestamp,
 }
 
 impl Desk {
@@ -102,7 +100,6 @@ impl Desk {
             dropped: 0,
             unsettled: true,
             restarted: true,
-            seen: Timestamp::MIN,
         };
         desk.restore(restored);
         desk
@@ -148,6 +145,17 @@ impl Desk {
         let mut work = self.pass(now);
         self.carry_out(action, now, &mut work);
         Ok(self.finish(work, now))
+    }
+
+    /// Has the cards of these incidents edited once more, as something else that stands on them has changed.
+    pub fn show_again(&mut self, ids: impl IntoIterator<Item = IncidentId>, now: Timestamp) -> Changes {
+        let mut work = Work::default();
+        for id in ids {
+            if self.cases.contains_key(&id) {
+                work.touch(id).changed = true;
+            }
+        }
+        self.finish(work, now)
     }
 
     /// The open incidents, worst first, then oldest.

@@ -181,13 +181,19 @@ impl Worker {
             return Ok(());
         }
         let watch = Stopwatch::start();
-        let written = self.commit(shared).await;
+        let mut written = self.commit(shared).await;
+        if written.is_ok() && self.retry.take().is_some() {
+            tracing::info!("the store can be written again; all alerts are kept");
+            let marked = std::mem::take(&mut *lock(&shared.unsaved));
+            let shown = lock(&shared.desk).show_again(marked, clock::now());
+            self.pending.add(shown);
+            written = self.commit(shared).await;
+        }
         shared.counters.observe("opsbot_pager_commit_seconds", &[], watch.seconds());
         let outcome = if written.is_ok() { "kept" } else { "failed" };
         shared.counters.add("opsbot_pager_commits_total", &[("outcome", outcome)], 1);
-        match &written {
-            Ok(()) => self.works(shared),
-            Err(error) => self.failed(shared, error),
+        if let Err(error) = &written {
+            self.failed(shared, error);
         }
         written
     }
@@ -204,13 +210,6 @@ impl Worker {
         shared.store.alerts_commit(&self.pending.rows()).await?;
         self.pending.wrote();
         Ok(())
-    }
-
-    fn works(&mut self, shared: &Shared) {
-        if self.retry.take().is_some() {
-            tracing::info!("the store can be written again; all alerts are kept");
-            lock(&shared.unsaved).clear();
-        }
     }
 
     fn failed(&mut self, shared: &Shared, error: &StoreError) {
