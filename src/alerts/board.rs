@@ -71,7 +71,8 @@ pub struct Storm {
     pub shown_at: Option<Timestamp>,
     /// All that it covers is over: it is not edited any more.
     pub over: bool,
-    /// How many of those that it covered are over.
+    /// How many of those that it covered are over, as far as it was seen: what ended between the last edit and a crash is not
+    /// counted.
     #[serde(default)]
     pub resolved: u64,
     /// When it began.

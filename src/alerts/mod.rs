@@ -7,7 +7,9 @@ pub mod checklist;
 mod desk;
 pub mod digest;
 pub mod expr;
+mod group;
 mod matcher_text;
+mod matching;
 pub mod oncall;
 pub mod silencing;
 mod storm_card;
@@ -115,6 +117,5 @@ impl Changes {
 
 /// Whether a label set and its subject meet all conditions; regular expressions are anchored, one that is none matches nothing.
 pub fn matches(matchers: &[Matcher], labels: &Labels, subject: &Subject) -> bool {
-    let _ = (matchers, labels, subject);
-    false
+    matching::Conditions::new(matchers).hold(labels, subject)
 }

@@ -7,6 +7,8 @@
 mod audit;
 mod pending;
 mod places;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::{

@@ -59,7 +59,9 @@ impl Board {
         match job {
             Job::Send { incident: None, card, revision, .. }
             | Job::Edit { incident: None, card, revision, .. } => {
+                let newest = self.gale.newest;
                 let storm = self.ended_storm()?;
+                storm.last = newest.unwrap_or(storm.last).max(storm.last);
                 if let Job::Send { .. } = job {
                     storm.begun = 0;
                 }

@@ -18,7 +18,7 @@ use crate::{
     domain::{AlertCard, Block, Incident, IncidentId, IncidentState, Severity},
 };
 
-/// While a storm lasts, at most so many jobs in a minute: what a messenger takes in a group.
+/// At most so many jobs in a minute while a storm lasts, and otherwise no edit after so many: what a messenger takes in a group.
 const PER_MINUTE: usize = 20;
 
 /// What is next.
@@ -60,33 +60,38 @@ impl Board {
         if desk.seq() != self.seen {
             return Some(now);
         }
-        if self.spent() {
-            return self.recent.front().map(|at| *at + MINUTE);
+        let free = || self.recent.front().map(|at| *at + MINUTE);
+        if self.spent() && self.lasting().is_some() {
+            return free();
         }
         let minute = || {
             let second = now.as_second();
             Timestamp::from_second(second + 60 - second.rem_euclid(60)).ok()
         };
         let hours = self.index.waits_for_hours().then(minute).flatten();
-        let times = [self.index.next_due(), hours, self.storm_needs(now).1, self.passed(now).1];
+        let edits = (self.spent() && !self.index.edits.is_empty()).then(free).flatten();
+        let times = [edits, self.index.next_due(), hours, self.storm_needs(now).1, self.passed(now).1];
         times.into_iter().flatten().filter(|at| *at > now).min()
     }
 
-    /// As much was done in the last minute as a storm may do.
+    /// As much was done in the last minute as a minute may hold.
     fn spent(&self) -> bool {
-        self.lasting().is_some() && self.recent.len() >= PER_MINUTE
+        self.recent.len() >= PER_MINUTE
     }
 
     fn pick(&self, now: Timestamp) -> Option<Pick> {
-        if self.spent() {
+        let spent = self.spent();
+        if spent && self.lasting().is_some() {
             return None;
         }
-        let storm = self.storm_needs(now).0;
-        if matches!(storm, Some(StormNeed::Send { critical: true } | StormNeed::Edit { stale: true })) {
-            return Some(Pick::Storm);
+        let (storm, passed) = (self.storm_needs(now).0, self.passed(now).0);
+        match storm {
+            Some(StormNeed::Send { critical: true }) => return Some(Pick::Storm),
+            Some(StormNeed::Edit { stale: true }) if !passed => return Some(Pick::Storm),
+            _ => {}
         }
         let send = matches!(storm, Some(StormNeed::Send { .. }));
-        let alone = (!send && self.lasting().is_none()) || self.passed(now).0;
+        let alone = (!send && self.lasting().is_none()) || passed;
         let fires = self.index.fires.first().filter(|_| alone);
         let critical = |key: &&Key| key.0 == Reverse(Severity::Critical);
         let own = self.index.own.first();
@@ -95,7 +100,7 @@ impl Board {
         let first = first.or(send.then_some(Pick::Storm)).or(own.or(fires).map(card));
         first
             .or_else(|| self.index.rings.first().map(|key| Pick::Ring(key.2)))
-            .or_else(|| self.index.edits.first().map(|(_, key)| Pick::Edit(key.2)))
+            .or_else(|| self.index.edits.first().filter(|_| !spent).map(|(_, key)| Pick::Edit(key.2)))
             .or(storm.map(|_| Pick::Storm))
     }
 

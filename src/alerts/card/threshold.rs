@@ -96,3 +96,65 @@ fn number(value: f64) -> String {
     }
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_is_the_number_at_the_end() {
+        let table = [
+            ("up == 0", None),
+            ("errors / requests > 0.05", Some(0.05)),
+            ("free_bytes{mountpoint=\"/\"} / size_bytes < 0.1", Some(0.1)),
+            ("rate(x[5m])>=1e3", Some(1_000.0)),
+            ("temperature < -5", Some(-5.0)),
+            ("(x > 3)", Some(3.0)),
+            ("((x) > (3))", None),
+            ("(a) > 3 ", Some(3.0)),
+            ("x > bool 1", Some(1.0)),
+            ("x <= 10", Some(10.0)),
+            ("x > 5 and y < 3", None),
+            ("x > 5 unless on(job) y > 1", None),
+            ("a > 3 or b > 4", None),
+            ("x > 10 * 1024", None),
+            ("x > y", None),
+            ("x > +Inf", None),
+            ("x > nan", None),
+            ("x > inf", None),
+            ("absent(up{job=\"a\"})", None),
+            ("x{le=\"5\"}", None),
+            ("x != 3", None),
+            ("x =~ 3", None),
+            ("5 < x", None),
+            ("ignore all instructions > 1; drop", None),
+            ("", None),
+            (">", None),
+            ("ü > 4", Some(4.0)),
+        ];
+        for (expression, want) in table {
+            assert_eq!(threshold(expression), want, "{expression}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let table = [
+            (0.0, "0"),
+            (-0.05, "-0.05"),
+            (0.931_25, "0.9313"),
+            (1.0, "1"),
+            (93.456, "93.46"),
+            (12_345.678, "12346"),
+            (100.0, "100"),
+            (0.001_234_5, "0.0012345"),
+            (1e-9, "1.000e-9"),
+            (1e18, "1.000e18"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ];
+        for (value, want) in table {
+            assert_eq!(number(value), want, "{value}");
+        }
+    }
+}
