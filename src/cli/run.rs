@@ -14,6 +14,7 @@ use crate::{
     control::server,
     engine::Engine,
     http::{self, Check, Health, HealthSource},
+    pager::Pager,
     runtime::{
         Counters, Policy, Supervisor,
         notify::{Notifier, watchdog_interval},
@@ -26,7 +27,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// The model waits this long for the channels' first poll.
 const FIRST_POLL: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
-/// How often old histories and notes are looked for.
+/// How often old histories, notes and alerts are looked for.
 const FORGET: Duration = Duration::from_secs(3600);
 const RETRY: Policy = Policy::Restart { min: Duration::from_secs(1), max: Duration::from_secs(60) };
 
@@ -148,6 +149,7 @@ async fn serve_alerts(tasks: &mut Supervisor, app: &App, config: &Config) -> Res
         async move { subjects.run(stop).await }
     });
     watch(tasks, app);
+    forget_alerts(tasks, &alerts.pager, settings.keep_days);
     let Some(server) = alerts.listen(settings).await? else { return Ok(()) };
     tracing::info!(address = %server.address(), "alerts are taken in");
     tasks.spawn("alerts", RETRY, move |stop| {
@@ -176,6 +178,23 @@ fn watch(tasks: &mut Supervisor, app: &App) {
             async move { silences.follow(pager, stop).await }
         });
     }
+}
+
+/// Deletes what was over for longer than so many days, now and then.
+fn forget_alerts(tasks: &mut Supervisor, pager: &Pager, days: u32) {
+    let (pager, keep) = (pager.clone(), Duration::from_secs(24 * 3600) * days);
+    tasks.spawn("alerts-forget", RETRY, move |stop| {
+        let pager = pager.clone();
+        async move {
+            loop {
+                pager.sweep(keep).await.map_err(|e| e.to_string())?;
+                tokio::select! {
+                    () = tokio::time::sleep(FORGET) => {}
+                    () = stop.cancelled() => return Ok(()),
+                }
+            }
+        }
+    });
 }
 
 fn notifier_beat(notifier: &Notifier) -> impl Fn() + Send + Sync + Clone + 'static {

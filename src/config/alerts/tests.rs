@@ -141,7 +141,7 @@ fn faults_are_told_apart_and_say_what_to_write() {
         ("flap_changes = 0".to_owned(), "alerts.flap_changes: 0 is too small; 1 to 1000"),
         (
             "quiet_hours = \"22:00-08:00\"".to_owned(),
-            "alerts.quiet_hours: `22:00-08:00` is not a window of time",
+            "alerts.quiet_hours: `22:00-08:00`: the time zone is missing",
         ),
         (
             "digest_at = \"8\"".to_owned(),

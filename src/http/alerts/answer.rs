@@ -46,7 +46,8 @@ impl From<PagerError> for No {
                 tracing::error!(%error, "alerts could not be written down; their source has to send them again");
                 Self::later("not_stored", "it could not be written down; send it again")
             }
-            other => Self::later("stopping", format!("{other}; send it again")),
+            PagerError::Busy => Self::later("busy", error.to_string()),
+            PagerError::Stopping => Self::later("stopping", format!("{error}; send it again")),
         }
     }
 }

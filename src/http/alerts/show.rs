@@ -71,7 +71,7 @@ pub(super) async fn groups(State(surface): State<Surface>, uri: Uri) -> Response
             let mut alerts: Vec<_> =
                 eye.desk.alerts_of(incident.id).into_iter().filter_map(|alert| eye.show(alert)).collect();
             alerts.sort_by_key(|shown| shown.fingerprint);
-            Group { alerts, labels: group_labels(&incident.key), receiver: &RECEIVERS[0] }
+            Group { alerts, labels: eye.group_labels(incident), receiver: &RECEIVERS[0] }
         };
         let mut all: Vec<_> =
             eye.desk.open().into_iter().map(group).filter(|group| !group.alerts.is_empty()).collect();
@@ -93,7 +93,7 @@ fn view(
     let written = surface.pager().look(|desk| {
         let silences =
             desk.silences().into_iter().filter(|s| s.starts_at <= now && s.ends_at > now).collect();
-        write(&Eye { desk, wanted, silences, lapses })
+        write(&Eye { desk, wanted, silences, now, lapses })
     });
     match written {
         Ok(body) => answer::ready(body),
@@ -109,6 +109,7 @@ struct Eye<'a> {
     desk: &'a Desk,
     wanted: Wanted,
     silences: Vec<&'a Silence>,
+    now: Timestamp,
     /// The end of an alert that has none.
     lapses: Timestamp,
 }
@@ -116,7 +117,7 @@ struct Eye<'a> {
 impl<'a> Eye<'a> {
     /// The alert as it is shown; none when it is over or not wanted.
     fn show(&self, alert: &'a Alert) -> Option<Shown<'a>> {
-        if !alert.signal.firing {
+        if !alert.signal.firing || alert.signal.ends_at.is_some_and(|end| end <= self.now) {
             return None;
         }
         let nobody = Subject::default();
@@ -156,14 +157,56 @@ impl<'a> Eye<'a> {
         })
     }
 
+    /// The labels that an incident's alerts have in common by its key, with their values.
+    fn group_labels(&self, incident: &Incident) -> Labels {
+        let Some(alert) = self.desk.alerts_of(incident.id).into_iter().next() else { return Labels::new() };
+        let of_subject = |name: &str| match name {
+            "customer" => incident.subject.customer.as_ref().map(ToString::to_string),
+            "service" => incident.subject.service.as_ref().map(ToString::to_string),
+            "host" => incident.subject.host.as_ref().map(ToString::to_string),
+            _ => None,
+        };
+        let value = |name: &str| alert.signal.labels.get(name).cloned().or_else(|| of_subject(name));
+        names(&incident.key).into_iter().filter_map(|name| Some((name.to_owned(), value(name)?))).collect()
+    }
+
     fn firing_of(&self, incident: IncidentId) -> Vec<Fingerprint> {
         let firing = self.desk.alerts_of(incident).into_iter().filter(|alert| alert.signal.firing);
         firing.map(|alert| alert.fingerprint).take(NAMED).collect()
     }
 }
 
-/// The labels in an incident's key (`customer=19,service=web`).
-fn group_labels(key: &str) -> Labels {
-    let pairs = key.split(',').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+/// The labels' names in an incident's key (`customer=19,service="a,b=c"`).
+fn names(key: &str) -> Vec<&str> {
+    let (mut names, mut begins, mut quoted, mut escaped) = (Vec::new(), Some(0), false, false);
+    for (at, c) in key.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '=' if !quoted => names.extend(begins.take().and_then(|from| key.get(from..at))),
+            ',' if !quoted => begins = Some(at + 1),
+            _ => {}
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_names_its_labels() {
+        let table: [(&str, &[&str]); 5] = [
+            ("customer=19,service=web", &["customer", "service"]),
+            (r#"customer="1,x=y",service=web"#, &["customer", "service"]),
+            (r#"alertname="a\"b,c=d",instance=x=y"#, &["alertname", "instance"]),
+            ("alertname=A", &["alertname"]),
+            ("", &[]),
+        ];
+        for (key, want) in table {
+            assert_eq!(names(key), want, "{key}");
+        }
+    }
 }
