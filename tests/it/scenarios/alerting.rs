@@ -431,7 +431,10 @@ async fn a_chart_is_the_alerts_own_expression_with_its_threshold() {
         {"name": "Other", "query": "x > 1", "type": "alerting"},
         {"name": "Down", "query": "probe{job=\"x\"} > 0.85", "type": "alerting"},
     ]}]}});
-    let one = |instance: &str| json!({"metric": {"__name__": "probe", "instance": instance}, "values": [[1764554400, "0.5"], [1764554430, "0.9"]]});
+    let one = |instance: &str| {
+        let values = json!([[1764554400, "0.5"], [1764554430, "0.9"]]);
+        json!({"metric": {"__name__": "probe", "instance": instance}, "values": values})
+    };
     let range =
         json!({"status": "success", "data": {"resultType": "matrix", "result": [one("a"), one("b")]}});
     let range = ("/api/v1/query_range", range);
