@@ -106,9 +106,9 @@ async fn what_fired_before_a_restart_of_ours_is_over_once_it_is_gone() {
 /// The stream breaks after each event; the next one is asked for what happened since.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_breaks_goes_on_where_it_broke() {
-    let id = "c".repeat(64);
     let first = 1_795_257_004_000_000_000_i64;
     let line = |name: &str, nanos: i64| {
+        let id = format!("{}{name}", "c".repeat(61));
         format!(
             "{{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{{\"ID\":\"{id}\",\"Attributes\":{{\"name\":\"{name}\",\
              \"exitCode\":\"1\"}}}},\"time\":{},\"timeNano\":{nanos}}}\n",
