@@ -24,7 +24,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::{case::Case, inhibition::Rules, silences::Hush, timers::Timers, work::Work};
+use self::{case::Case, inhibition::Rules, silences::Hush, timers::Timers};
 use super::{Changes, Incoming, Settings, matching::Conditions};
 use crate::domain::{
     Action, Alert, Chart, Fingerprint, Incident, IncidentId, IncidentState, Matcher, Mute, Silence, SilenceId,
@@ -148,17 +148,6 @@ impl Desk {
         let mut work = self.pass(now);
         self.carry_out(action, now, &mut work);
         Ok(self.finish(work, now))
-    }
-
-    /// Has the cards of these incidents edited once more, as something else that stands on them has changed.
-    pub fn show_again(&mut self, ids: impl IntoIterator<Item = IncidentId>, now: Timestamp) -> Changes {
-        let mut work = Work::default();
-        for id in ids {
-            if self.cases.contains_key(&id) {
-                work.touch(id).changed = true;
-            }
-        }
-        self.finish(work, now)
     }
 
     /// The open incidents, worst first, then oldest.
