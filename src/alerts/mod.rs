@@ -4,7 +4,9 @@
 mod board;
 mod card;
 mod desk;
+mod group;
 mod matcher_text;
+mod matching;
 mod storm_card;
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
@@ -107,6 +109,5 @@ impl Changes {
 
 /// Whether a label set and its subject meet all conditions; regular expressions are anchored, one that is none matches nothing.
 pub fn matches(matchers: &[Matcher], labels: &Labels, subject: &Subject) -> bool {
-    let _ = (matchers, labels, subject);
-    false
+    matching::Conditions::new(matchers).hold(labels, subject)
 }
