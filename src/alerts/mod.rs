@@ -12,6 +12,7 @@ mod storm_card;
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
 pub use matcher_text::{check_regex, is_label_name, parse_matcher, written};
+pub use matching::Conditions;
 
 use std::{fmt, sync::Arc, time::Duration};
 
