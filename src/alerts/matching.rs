@@ -9,7 +9,7 @@ const SIZE: usize = 1 << 18;
 
 /// Conditions that all have to hold.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Conditions(Vec<Condition>);
+pub struct Conditions(Vec<Condition>);
 
 #[derive(Clone, Debug)]
 struct Condition {
@@ -28,17 +28,17 @@ enum Test {
 
 impl Conditions {
     /// Compiles them; one whose regular expression is none never holds.
-    pub(super) fn new(matchers: &[Matcher]) -> Self {
+    pub fn new(matchers: &[Matcher]) -> Self {
         Self(matchers.iter().map(Condition::new).collect())
     }
 
     /// Whether there is none, so that everything would match.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether a label set and its subject meet all of them.
-    pub(super) fn hold(&self, labels: &Labels, subject: &Subject) -> bool {
+    pub fn hold(&self, labels: &Labels, subject: &Subject) -> bool {
         self.0.iter().all(|condition| condition.holds(label(labels, subject, &condition.name)))
     }
 }

@@ -5,6 +5,7 @@ mod board;
 mod card;
 pub mod checklist;
 mod desk;
+<<<<<<< HEAD
 pub mod digest;
 pub mod expr;
 mod group;
@@ -16,10 +17,17 @@ mod storm_card;
 pub mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
+=======
+mod group;
+mod matcher_text;
+mod matching;
+mod storm_card;
+>>>>>>> alerts-http
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
 pub use matcher_text::{check_regex, is_label_name, parse_matcher, written};
+pub use matching::Conditions;
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -101,7 +101,8 @@ impl Raw<'_> {
             return Err("has a label without a name".into());
         }
         let told = self.ends_at.0;
-        let starts_at = self.starts_at.0.or(told).unwrap_or(now);
+        // Alertmanager lets one that only has a later end begin there, so that an earlier resolve would be too old for it.
+        let starts_at = self.starts_at.0.unwrap_or_else(|| told.unwrap_or(now).min(now));
         let status = self.status.as_ref().map(|status| &*status.0);
         let (firing, ends_at) = match source {
             SignalSource::Webhook if status == Some("resolved") => (false, Some(told.unwrap_or(now))),

@@ -77,6 +77,7 @@ fn times_of_the_api_are_filled_in_as_alertmanager_does() {
         (r#","startsAt":"2026-11-21T09:00:00+01:00""#, true, "2026-11-21T08:00:00Z", "2026-11-21T09:05:00Z"),
         (r#","endsAt":"2026-11-21T08:30:00Z""#, false, "2026-11-21T08:30:00Z", "2026-11-21T08:30:00Z"),
         (r#","endsAt":"2026-11-21T09:00:00Z""#, false, NOW, NOW),
+        (r#","endsAt":"2026-11-21T10:00:00Z""#, true, NOW, "2026-11-21T10:00:00Z"),
         (
             r#","startsAt":"2026-11-21T08:00:00Z","endsAt":"2026-11-21T10:00:00Z""#,
             true,

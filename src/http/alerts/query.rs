@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use super::answer::No;
 use crate::{
-    alerts::{matches, parse_matcher},
+    alerts::{Conditions, parse_matcher},
     domain::{Labels, Matcher, Subject},
 };
 
@@ -18,6 +18,7 @@ const MOST: usize = 50;
 pub(super) struct Wanted {
     /// All have to hold.
     pub(super) matchers: Vec<Matcher>,
+    compiled: Conditions,
     /// Those that neither a silence nor an incident suppresses.
     pub(super) active: bool,
     /// Also those that a silence suppresses.
@@ -31,7 +32,14 @@ pub(super) struct Wanted {
 impl Wanted {
     /// What the request's query says.
     pub(super) fn read(uri: &Uri, receiver: &str) -> Result<Self, No> {
-        let mut wanted = Self { matchers: vec![], active: true, silenced: true, inhibited: true, ours: true };
+        let mut wanted = Self {
+            matchers: vec![],
+            compiled: Conditions::default(),
+            active: true,
+            silenced: true,
+            inhibited: true,
+            ours: true,
+        };
         let address = format!("http://query/?{}", uri.query().unwrap_or_default());
         let url = Url::parse(&address).map_err(|_| No::bad("query", "the query cannot be read"))?;
         for (key, value) in url.query_pairs() {
@@ -56,12 +64,13 @@ impl Wanted {
                 _ => {}
             }
         }
+        wanted.compiled = Conditions::new(&wanted.matchers);
         Ok(wanted)
     }
 
     /// Whether these labels are asked for.
     pub(super) fn takes(&self, labels: &Labels, subject: &Subject) -> bool {
-        self.ours && (self.matchers.is_empty() || matches(&self.matchers, labels, subject))
+        self.ours && self.compiled.hold(labels, subject)
     }
 }
 

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::{RECEIVER, Surface, answer, answer::No, query::Wanted, silences};
 use crate::{
-    alerts::{Desk, matches},
-    domain::{Alert, Fingerprint, Incident, IncidentId, Labels, Mute, Silence, Subject},
+    alerts::{Conditions, Desk},
+    domain::{Alert, Fingerprint, Incident, IncidentId, Labels, Mute, SilenceId, Subject},
     runtime::clock,
 };
 
@@ -91,8 +91,8 @@ fn view(
     };
     let (now, lapses) = (clock::now(), surface.lapses());
     let written = surface.pager().look(|desk| {
-        let silences =
-            desk.silences().into_iter().filter(|s| s.starts_at <= now && s.ends_at > now).collect();
+        let in_force = desk.silences().into_iter().filter(|s| s.starts_at <= now && s.ends_at > now);
+        let silences = in_force.map(|s| (s.id, Conditions::new(&s.matchers))).collect();
         write(&Eye { desk, wanted, silences, now, lapses })
     });
     match written {
@@ -108,7 +108,8 @@ fn view(
 struct Eye<'a> {
     desk: &'a Desk,
     wanted: Wanted,
-    silences: Vec<&'a Silence>,
+    /// The silences in force.
+    silences: Vec<(SilenceId, Conditions)>,
     now: Timestamp,
     /// The end of an alert that has none.
     lapses: Timestamp,
@@ -127,8 +128,8 @@ impl<'a> Eye<'a> {
         if !self.wanted.takes(labels, subject) {
             return None;
         }
-        let silenced = self.silences.iter().filter(|silence| matches(&silence.matchers, labels, subject));
-        let silenced_by: Vec<_> = silenced.map(|silence| silences::uuid(silence.id)).collect();
+        let silenced = self.silences.iter().filter(|(_, conditions)| conditions.hold(labels, subject));
+        let silenced_by: Vec<_> = silenced.map(|(id, _)| silences::uuid(*id)).collect();
         let inhibited_by = match incident.and_then(|incident| incident.mute.as_ref()) {
             Some(Mute::Inhibited { by }) => self.firing_of(*by),
             Some(Mute::Silenced { .. } | Mute::Quiet) | None => vec![],

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{RECEIVER, Surface, answer, answer::No, intake, kept::cleaned, query::Wanted};
 use crate::{
-    alerts::{Desk, check_regex, is_label_name, matches},
-    domain::{Action, Actor, ChannelKind, Labels, Matcher, Origin, Role, Silence, SilenceId, Subject},
+    alerts::{Conditions, Desk, check_regex, is_label_name},
+    domain::{Action, Actor, ChannelKind, Matcher, Origin, Role, Silence, SilenceId, Subject},
     runtime::clock,
 };
 
@@ -122,7 +122,7 @@ fn order(state: &str) -> u8 {
 fn mentions(silence: &Silence, filter: &Matcher) -> bool {
     let own = silence.matchers.iter().find(|m| m.name == filter.name);
     let labels = own.map(|m| (m.name.clone(), m.value.clone())).into_iter().collect();
-    matches(std::slice::from_ref(filter), &labels, &Subject::default())
+    Conditions::new(std::slice::from_ref(filter)).hold(&labels, &Subject::default())
 }
 
 /// `GET /api/v2/silence/{id}`.
@@ -195,14 +195,6 @@ fn read(body: &Bytes, now: Timestamp) -> Result<Action, String> {
         if matcher.is_regex {
             check_regex(&matcher.value).map_err(|what| format!("the matcher of {} {what}", matcher.name))?;
         }
-    }
-    // As Alertmanager has it: one that excludes something is meant.
-    let is_loose =
-        |m: &Matcher| m.is_equal && matches(std::slice::from_ref(m), &Labels::new(), &Subject::default());
-    if wish.matchers.iter().all(is_loose) {
-        return Err(
-            "would also silence what has none of these labels; name a value that an alert must have".into()
-        );
     }
     Ok(Action::Silence {
         matchers: wish.matchers,

@@ -21,9 +21,14 @@ impl Amtool {
 
     /// What it says on success; what it complains about else.
     async fn run(&self, arguments: &[&str]) -> Result<String, String> {
+        let file = format!("--http.config.file={}", self.dir.path().join("http.yml").display());
+        self.run_bare(&[arguments, &[file.as_str()]].concat()).await
+    }
+
+    /// The same without the file that holds the token.
+    async fn run_bare(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new("amtool");
         command.env("HOME", self.dir.path()).args(arguments).arg(format!("--alertmanager.url={}", self.url));
-        command.arg(format!("--http.config.file={}", self.dir.path().join("http.yml").display()));
         let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if ran.status.success() { Ok(text(&ran.stdout)) } else { Err(text(&ran.stderr) + &text(&ran.stdout)) }
@@ -79,7 +84,6 @@ async fn alerts_and_silences_are_handled_from_a_terminal() {
     let refused = stranger.run(&["alert", "query"]).await.unwrap_err();
     assert!(refused.contains("401"), "{refused}");
     let by_address = Amtool::new(&rig.at.url.replace("http://", &format!("http://am:{TOKEN}@")));
-    fs::write(by_address.dir.path().join("http.yml"), "follow_redirects: true\n").unwrap();
-    let listed = by_address.run(&["alert", "query"]).await;
+    let listed = by_address.run_bare(&["alert", "query"]).await;
     assert!(listed.is_ok(), "the token may also stand in the address: {listed:?}");
 }

@@ -171,7 +171,7 @@ async fn a_silence_that_makes_no_sense_is_refused() {
         ),
         (with(&|s| s["endsAt"] = json!("2020-01-01T00:00:00Z")), ""),
         (with(&|s| s["id"] = json!("unknown")), "no silence with this id"),
-        (with(&|s| s["matchers"][0]["value"] = json!("")), "a value that an alert must have"),
+        (with(&|s| s["matchers"][0]["value"] = json!("")), "keep everything quiet"),
         ("{}".into(), "is no silence"),
         ("nonsense".into(), "is no silence"),
     ];

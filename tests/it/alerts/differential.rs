@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use opsbot::runtime::{Stopwatch, clock};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -89,8 +89,6 @@ fn steps() -> Vec<(&'static str, Step)> {
             ])),
         ),
         ("not any more", Expire),
-        ("all but one thing is silenced", Silence(matcher("service", "web", false, false))),
-        ("not any more", Expire),
         ("a missing label alone is refused", Silence(matcher("severity", "", false, true))),
         ("any text alone is refused", Silence(matcher("severity", ".*", true, true))),
         (
@@ -109,12 +107,12 @@ fn steps() -> Vec<(&'static str, Step)> {
             Post(json!([alert(
                 "RackDown",
                 "0/rack",
-                json!({"severity": "critical", "rack": "r1", "endsAt": ago(0)})
+                json!({"severity": "critical", "rack": "r1", "endsAt": "NOW"})
             )])),
         ),
         (
             "one of two is over",
-            Post(json!([alert("Slow", "19/web", json!({"severity": "warning", "endsAt": ago(0)}))])),
+            Post(json!([alert("Slow", "19/web", json!({"severity": "warning", "endsAt": "NOW"}))])),
         ),
         ("something over that never was", Post(json!([alert("Ghost", "9/y", json!({"endsAt": ago(1)}))]))),
         (
@@ -124,12 +122,12 @@ fn steps() -> Vec<(&'static str, Step)> {
         (
             "all is over",
             Post(json!([
-                alert("Down", "19/web", json!({"severity": "critical", "endsAt": ago(0)})),
-                alert("Slow", "19/web", json!({"severity": "warning", "endsAt": ago(0)})),
-                alert("Full", "7/db", json!({"path": "/var ä", "endsAt": ago(0)})),
-                alert("Kept", "8/a", json!({"endsAt": ago(0)})),
-                alert("Hot", "5/x", json!({"severity": "warning", "rack": "r1", "endsAt": ago(0)})),
-                alert("Hot", "6/x", json!({"severity": "warning", "rack": "r2", "endsAt": ago(0)})),
+                alert("Down", "19/web", json!({"severity": "critical", "endsAt": "NOW"})),
+                alert("Slow", "19/web", json!({"severity": "warning", "endsAt": "NOW"})),
+                alert("Full", "7/db", json!({"path": "/var ä", "endsAt": "NOW"})),
+                alert("Kept", "8/a", json!({"endsAt": "NOW"})),
+                alert("Hot", "5/x", json!({"severity": "warning", "rack": "r1", "endsAt": "NOW"})),
+                alert("Hot", "6/x", json!({"severity": "warning", "rack": "r2", "endsAt": "NOW"})),
             ])),
         ),
     ]
@@ -179,11 +177,14 @@ struct Side {
 }
 
 impl Side {
-    async fn act(&mut self, step: &Step) -> u16 {
+    /// `now` stands for `NOW`: an end must not lie before what was posted without a start.
+    async fn act(&mut self, step: &Step, now: Timestamp) -> u16 {
         match step {
-            Step::Post(alerts) => self.at.post("/api/v2/alerts", alerts.to_string()).await.0,
+            Step::Post(alerts) => {
+                let alerts = alerts.to_string().replace("NOW", &now.to_string());
+                self.at.post("/api/v2/alerts", alerts).await.0
+            }
             Step::Silence(matchers) => {
-                let now = clock::now();
                 let wish = json!({"matchers": matchers, "startsAt": now, "endsAt": now + SignedDuration::from_hours(1), "createdBy": "anna", "comment": "c"});
                 let (code, made) = self.at.post("/api/v2/silences", wish.to_string()).await;
                 let made: Value = serde_json::from_str(&made).unwrap_or_else(|e| panic!("{e}: {made}"));
@@ -203,9 +204,9 @@ async fn alertmanager_and_we_agree() {
     let rig = Rig::start().await;
     let mut sides = [&theirs.at, &rig.at].map(|at| Side { at: at.clone(), silence: String::new() });
     for (what, step) in steps() {
-        let mut codes = Vec::new();
+        let (mut codes, now) = (Vec::new(), clock::now());
         for side in &mut sides {
-            codes.push(side.act(&step).await);
+            codes.push(side.act(&step, now).await);
         }
         assert_eq!(codes[0], codes[1], "{what}: the answers' codes");
         let watch = Stopwatch::start();
