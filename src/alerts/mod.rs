@@ -5,7 +5,6 @@ mod board;
 mod card;
 pub mod checklist;
 mod desk;
-<<<<<<< HEAD
 pub mod digest;
 pub mod expr;
 mod group;
@@ -17,12 +16,6 @@ mod storm_card;
 pub mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
-=======
-mod group;
-mod matcher_text;
-mod matching;
-mod storm_card;
->>>>>>> alerts-http
 
 pub use board::{Board, BoardRow, Job, Page, Reach, Storm};
 pub use desk::{Desk, Refusal, Restored};
