@@ -64,6 +64,8 @@ impl Desk {
     /// Does what is due.
     pub(super) fn pass(&mut self, now: Timestamp) -> Work {
         let mut work = Work::default();
+        self.unsettled |= self.seen.duration_since(now) > PATIENCE;
+        self.seen = now;
         if self.unsettled {
             self.look_again(now, &mut work);
         }
@@ -149,7 +151,7 @@ impl Desk {
         }
     }
 
-    fn drop_case(&mut self, id: IncidentId) {
+    pub(super) fn drop_case(&mut self, id: IncidentId) {
         if let Some(place) = self.over.iter().position(|over| *over == id) {
             self.over.remove(place);
         }
