@@ -205,8 +205,10 @@ impl Board {
 
     /// A person asked for this incident's own card: it is sent, storm or not, unless it stands. Not kept over a restart.
     pub fn show(&mut self, incident: IncidentId) {
-        self.asked.insert(incident);
-        self.look_again(incident);
+        if self.pages.get(&incident).is_none_or(|page| page.message.is_none()) {
+            self.asked.insert(incident);
+            self.look_again(incident);
+        }
     }
 
     /// The incident whose card a message is.
@@ -230,7 +232,7 @@ impl Board {
             for id in desk.changed_since(self.seen) {
                 match desk.incident(id) {
                     Some(incident) => self.place(Facts::of(incident)),
-                    None => drop(self.lift(id)),
+                    None => self.forget(id),
                 }
             }
             self.seen = desk.seq();
@@ -267,6 +269,13 @@ impl Board {
         }
         self.index.add(&facts, need, card);
         self.watched.insert(id, Watched { facts, need, card });
+    }
+
+    /// The desk has it no more: nothing true can be said of it.
+    fn forget(&mut self, id: IncidentId) {
+        self.lift(id);
+        self.told.remove(&id);
+        self.asked.remove(&id);
     }
 
     fn lift(&mut self, id: IncidentId) -> Option<Need> {

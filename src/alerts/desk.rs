@@ -24,7 +24,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::{case::Case, inhibition::Rules, silences::Hush, timers::Timers, work::Work};
+use self::{case::Case, inhibition::Rules, silences::Hush, timers::Timers};
 use super::{Changes, Incoming, Settings, matching::Conditions};
 use crate::domain::{
     Action, Alert, Chart, Fingerprint, Incident, IncidentId, IncidentState, Matcher, Mute, Silence, SilenceId,
@@ -78,6 +78,8 @@ pub struct Desk {
     unsettled: bool,
     /// No time has passed since the restart.
     restarted: bool,
+    /// When it was called last.
+    seen: Timestamp,
 }
 
 impl Desk {
@@ -149,7 +151,7 @@ impl Desk {
 
     /// Has the cards of these incidents edited once more, as something else that stands on them has changed.
     pub fn show_again(&mut self, ids: impl IntoIterator<Item = IncidentId>, now: Timestamp) -> Changes {
-        let mut work = Work::default();
+        let mut work = self.pass(now);
         for id in ids {
             if self.cases.contains_key(&id) {
                 work.touch(id).changed = true;

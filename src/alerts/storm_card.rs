@@ -10,7 +10,7 @@ use crate::domain::{CustomerId, Severity, StormCard};
 /// The most customers that are named.
 const CUSTOMERS: usize = 8;
 /// The most lines of the list; the rest is on `/alerts`.
-const LINES: usize = 10_000;
+pub(super) const LISTED: usize = 10_000;
 
 /// What of an incident a storm's card tells.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub(super) fn storm_card<'a>(
         firing += 1;
         *severities.entry(facts.severity).or_default() += 1;
         *customers.entry(facts.customer).or_default() += 1;
-        if list.len() < LINES {
+        if list.len() < LISTED {
             list.push(facts.line.to_owned());
         }
     }

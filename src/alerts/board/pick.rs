@@ -13,7 +13,7 @@ use crate::{
     alerts::{
         Desk,
         card::{alert_card, in_words, list_line},
-        storm_card::{StormFacts, storm_card},
+        storm_card::{LISTED, StormFacts, storm_card},
     },
     domain::{AlertCard, Block, Incident, IncidentId, IncidentState, Severity},
 };
@@ -41,9 +41,7 @@ impl Board {
                 return self.storm_job(desk, now);
             };
             let Some(incident) = desk.incident(id) else {
-                // The desk forgot it: nothing true can be said of it any more.
-                self.lift(id);
-                self.told.remove(&id);
+                self.forget(id);
                 continue;
             };
             let card = alert_card(desk, incident, now);
@@ -192,12 +190,13 @@ impl Board {
         each.filter_map(|((_, _, id), fires)| Some((&self.watched.get(&id)?.facts, fires)))
     }
 
-    /// Writes the lines of those that are new or changed.
+    /// Writes the lines of those that are listed and new or changed.
     fn read_lines(&mut self, desk: &Desk) {
         let lines = &self.gale.lines;
         let known = |facts: &Facts| lines.get(&facts.id).is_some_and(|(at, _)| *at == facts.revision);
-        let stale = self.covered_facts().filter(|(facts, fires)| *fires && !known(facts));
-        let stale: Vec<_> = stale.map(|(facts, _)| (facts.id, facts.revision)).collect();
+        let listed = self.covered_facts().filter(|(_, fires)| *fires).take(LISTED);
+        let stale: Vec<_> =
+            listed.filter(|(facts, _)| !known(facts)).map(|(facts, _)| (facts.id, facts.revision)).collect();
         for (id, revision) in stale {
             if let Some(incident) = desk.incident(id) {
                 self.gale.lines.insert(id, (revision, list_line(desk, incident)));

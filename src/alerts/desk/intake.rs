@@ -212,31 +212,23 @@ impl Desk {
         });
         work.alerts.insert((id, fingerprint));
         work.touch(id).left.push(fingerprint);
-        let over = case.alerts.len() - case.firing() as usize;
-        if over > 2 * KEPT_OVER {
-            let mut old: Vec<_> = case
-                .alerts
-                .values()
-                .filter(|h| !h.fires())
-                .map(|h| (h.alert.seen_at, h.alert.fingerprint))
-                .collect();
-            old.sort_unstable();
-            for (_, fingerprint) in old.into_iter().take(over - KEPT_OVER) {
-                self.forget_alert(id, fingerprint, work);
-            }
-        }
     }
 
-    fn forget_alert(&mut self, id: IncidentId, fingerprint: Fingerprint, work: &mut Work) {
-        if work.alerts.contains(&(id, fingerprint)) {
+    /// Forgets the oldest of too many alerts of an incident that are over while it goes on.
+    pub(super) fn trim(&mut self, id: IncidentId) {
+        let Some(case) = self.cases.get_mut(&id).filter(|case| case.firing() > 0) else { return };
+        let over = case.alerts.len().saturating_sub(case.firing() as usize);
+        if over <= 2 * KEPT_OVER {
             return;
         }
-        self.unregister(id, fingerprint, Part::Source, work);
-        if let Some(case) = self.cases.get_mut(&id) {
+        let alerts = case.alerts.values().filter(|held| !held.fires()).map(|held| &held.alert);
+        let mut old: Vec<_> = alerts.map(|alert| (alert.seen_at, alert.fingerprint)).collect();
+        old.sort_unstable();
+        for (_, fingerprint) in old.into_iter().take(over - KEPT_OVER) {
             case.remove(fingerprint);
-        }
-        if self.by_alert.get(&fingerprint) == Some(&id) {
-            self.by_alert.remove(&fingerprint);
+            if self.by_alert.get(&fingerprint) == Some(&id) {
+                self.by_alert.remove(&fingerprint);
+            }
         }
     }
 

@@ -149,7 +149,7 @@ impl Desk {
         }
     }
 
-    fn drop_case(&mut self, id: IncidentId) {
+    pub(super) fn drop_case(&mut self, id: IncidentId) {
         if let Some(place) = self.over.iter().position(|over| *over == id) {
             self.over.remove(place);
         }

@@ -68,6 +68,24 @@ pub(in crate::alerts) fn report(text: &str, firing: bool, starts_at: Timestamp) 
     Incoming { signal, subject }
 }
 
+impl Desk {
+    /// Puts an incident on the desk as it is, for tests of what reads the desk.
+    pub(in crate::alerts) fn put(&mut self, incident: Incident, alerts: Vec<Alert>) {
+        let id = incident.id;
+        let mut case = Case::new(incident);
+        alerts.into_iter().for_each(|alert| case.put(Box::new(Held::new(alert))));
+        if let Some(old) = self.cases.insert(id, Box::new(case)) {
+            self.changed.remove(&old.seq);
+        }
+        self.note_change(id);
+    }
+
+    /// Takes an incident off the desk, as it forgets those that are over.
+    pub(in crate::alerts) fn take_off(&mut self, id: IncidentId) {
+        self.drop_case(id);
+    }
+}
+
 /// A desk whose changes are kept as the store keeps them, and which is woken when it wants to be.
 pub(in crate::alerts) struct Stage {
     pub desk: Desk,

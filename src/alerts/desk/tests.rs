@@ -389,6 +389,21 @@ fn the_board_hears_of_every_change_once() {
 }
 
 #[test]
+fn what_is_put_on_the_desk_and_taken_off_is_told_as_changed() {
+    let stage = scenario(settings(), "0s fire A; 0s 1 = firing critical rings 1 step 0 due 0s");
+    let (id, mut desk) = (IncidentId(1), Stage::new(settings()).desk);
+    for _ in 0..2 {
+        desk.put(stage.kept.incidents[&id].clone(), stage.kept.alerts.values().cloned().collect());
+        assert_eq!(desk.changed_since(0).collect::<Vec<_>>(), [id]);
+    }
+    assert_eq!(desk.alerts_of(id).len(), 1);
+    let seq = desk.seq();
+    desk.take_off(id);
+    assert_eq!(desk.changed_since(seq).collect::<Vec<_>>(), [id]);
+    assert!(desk.incident(id).is_none());
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let mut stage =
         scenario(settings(), "0s fire A; 1s over A; 100s 1 = resolved critical rings 1 step 0 due 0s");

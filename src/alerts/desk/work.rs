@@ -46,11 +46,13 @@ impl Work {
 impl Desk {
     /// Settles all that was touched, and gives what has to be written.
     pub(super) fn finish(&mut self, mut work: Work, now: Timestamp) -> Changes {
+        let mut left = Vec::new();
         loop {
             if let Some(fingerprint) = work.recheck.pop_front() {
                 self.explain(fingerprint, &mut work);
             } else if let Some((id, touch)) = work.touched.pop_first() {
                 self.settle(id, &touch, now, &mut work);
+                left.extend((!touch.left.is_empty()).then_some(id));
             } else {
                 break;
             }
@@ -61,12 +63,14 @@ impl Desk {
         let rows = work.alerts.iter();
         let alert =
             |(id, f): &(IncidentId, Fingerprint)| Some(self.cases.get(id)?.alerts.get(f)?.alert.clone());
-        Changes {
+        let changes = Changes {
             alerts: rows.filter_map(alert).collect(),
             incidents: work.incidents.iter().filter_map(|id| self.incident(*id).cloned()).collect(),
             silences: work.silences,
             events: work.events,
-        }
+        };
+        left.into_iter().for_each(|id| self.trim(id));
+        changes
     }
 
     /// Moves an incident to the end of what changed.
