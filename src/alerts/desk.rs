@@ -74,7 +74,7 @@ pub struct Desk {
     last_incident: i64,
     last_silence: i64,
     dropped: u64,
-    /// Everything has to be looked at: after a restart, or with other settings.
+    /// Everything has to be looked at: after a restart, with other settings, with a clock that was set back.
     unsettled: bool,
     /// No time has passed since the restart.
     restarted: bool,
@@ -102,6 +102,7 @@ impl Desk {
             dropped: 0,
             unsettled: true,
             restarted: true,
+            seen: Timestamp::MIN,
         };
         desk.restore(restored);
         desk

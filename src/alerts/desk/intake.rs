@@ -154,8 +154,10 @@ impl Desk {
     pub(super) fn register(&mut self, id: IncidentId, fingerprint: Fingerprint, work: &mut Work) {
         let Some(case) = self.cases.get(&id) else { return };
         let Some(sight) = sight(case, fingerprint) else { return };
-        work.recheck.extend(self.rules.add(sight));
+        // Itself first: of two that explain each other the older one stays loud.
+        let others = self.rules.add(sight);
         work.recheck.push_back(fingerprint);
+        work.recheck.extend(others);
     }
 
     /// Takes an alert out of these rules.

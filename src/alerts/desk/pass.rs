@@ -64,6 +64,8 @@ impl Desk {
     /// Does what is due.
     pub(super) fn pass(&mut self, now: Timestamp) -> Work {
         let mut work = Work::default();
+        self.unsettled |= self.seen.duration_since(now) > PATIENCE;
+        self.seen = now;
         if self.unsettled {
             self.look_again(now, &mut work);
         }

@@ -107,6 +107,7 @@ struct Settling<'a> {
 
 impl Settling<'_> {
     fn run(&mut self) {
+        self.rebase();
         self.tell();
         let again = self.turn();
         self.weigh();
@@ -120,6 +121,23 @@ impl Settling<'_> {
             self.case.incident.rings += 1;
             self.changed = true;
         }
+    }
+
+    /// After the clock was set back nothing waits for the time that it showed before.
+    fn rebase(&mut self) {
+        let (now, incident) = (self.now, &mut self.case.incident);
+        let (first, lapses) = (after(now, self.settings.group_wait), after(now, self.settings.ack_lifetime));
+        let until = incident.ack.as_mut().and_then(|ack| ack.until.as_mut());
+        let mut pull = |at: Option<&mut Timestamp>, latest: Timestamp, to: Timestamp| {
+            if let Some(at) = at.filter(|at| **at > latest) {
+                *at = to;
+                self.changed = true;
+            }
+        };
+        pull(incident.due_at.as_mut(), first, now);
+        pull(until, lapses, lapses);
+        pull(Some(&mut incident.changed_at), now, now);
+        self.case.turns.iter_mut().for_each(|at| *at = now.min(*at));
     }
 
     fn event(&mut self, kind: EventKind, text: impl Into<String>) {
@@ -323,7 +341,7 @@ impl Settling<'_> {
             self.rung = !incident.flapping || rung;
         } else if due > now {
             // The first page is still to come, and says it all.
-            if critical {
+            if critical && rung {
                 incident.due_at = Some(now);
             }
         } else {

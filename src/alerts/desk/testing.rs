@@ -204,22 +204,3 @@ impl Stage {
         format!("{state} {severity} rings {} step {} due {due}{mute}{flapping}", i.rings, i.step)
     }
 }
-
-impl Desk {
-    /// Puts an incident on the desk as it is, whatever the rules would make of it; boards and cards are tested with it.
-    pub(in crate::alerts) fn put(&mut self, incident: Incident, alerts: Vec<Alert>) {
-        let id = incident.id;
-        let mut case = Case::new(incident);
-        case.seq = self.cases.get(&id).map_or(0, |case| case.seq);
-        for alert in alerts {
-            case.put(Box::new(Held::new(alert)));
-        }
-        self.cases.insert(id, Box::new(case));
-        self.note_change(id);
-    }
-
-    /// Takes an incident off the desk without a word.
-    pub(in crate::alerts) fn take_off(&mut self, id: IncidentId) {
-        self.cases.remove(&id);
-    }
-}
