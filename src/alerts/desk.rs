@@ -150,6 +150,17 @@ impl Desk {
         Ok(self.finish(work, now))
     }
 
+    /// Has the cards of these incidents edited once more, as something else that stands on them has changed.
+    pub fn show_again(&mut self, ids: impl IntoIterator<Item = IncidentId>, now: Timestamp) -> Changes {
+        let mut work = self.pass(now);
+        for id in ids {
+            if self.cases.contains_key(&id) {
+                work.touch(id).changed = true;
+            }
+        }
+        self.finish(work, now)
+    }
+
     /// The open incidents, worst first, then oldest.
     pub fn open(&self) -> Vec<&Incident> {
         let mut open: Vec<_> = self.open_cases().map(|case| &case.incident).collect();

@@ -262,13 +262,24 @@ async fn what_waits_at_a_stop_is_kept_and_what_comes_later_refused() {
     while pager.0.queue.capacity() == QUEUE {
         tokio::task::yield_now().await;
     }
-    let running = Running::of(&pager);
-    assert!(pager.run(CancellationToken::new()).await.is_err() || running.1.is_finished());
-    running.end().await;
+    // The stop is there before the work begins.
+    let stop = CancellationToken::new();
+    stop.cancel();
+    pager.run(stop).await.unwrap();
     waiting.await.unwrap().unwrap();
     assert!(matches!(pager.take(fires(3..4)).await, Err(PagerError::Stopping)));
     assert!(matches!(pager.act(ack(1), None).await, Err(PagerError::Stopping)));
     assert_eq!(open(&over(&store).await).len(), 3);
+}
+
+#[tokio::test]
+async fn only_one_task_works() {
+    let store = Store::in_memory(AuditKey::from_bytes(&[7; 32]).unwrap()).await.unwrap();
+    let pager = over(&store).await;
+    let running = Running::of(&pager);
+    pager.take(fires(0..1)).await.unwrap();
+    assert!(pager.run(CancellationToken::new()).await.is_err());
+    running.end().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,10 +18,12 @@ use crate::{
 const GROUP: usize = 4_000;
 /// How many signals are given to the desk before others may look at it.
 const AT_ONCE: usize = 500;
+/// The shortest pause before time passes again.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// How long nothing is looked at at most: the wall clock may have been set.
 const LONGEST: Duration = Duration::from_secs(60);
-/// How long a store that failed is left alone when nobody asks for it: at first, and at most.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How long a store that failed is left alone when nobody asks for it.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What waits to be done.
 #[derive(Debug)]
@@ -62,13 +64,13 @@ impl Waiting {
 pub(super) struct Worker {
     inbox: mpsc::Receiver<Wish>,
     pending: Pending,
-    /// How long a store that failed is left alone; none while it works.
-    retry: Option<Duration>,
+    /// The last commit failed.
+    failing: bool,
 }
 
 impl Worker {
     pub(super) fn new(inbox: mpsc::Receiver<Wish>) -> Self {
-        Self { inbox, pending: Pending::default(), retry: None }
+        Self { inbox, pending: Pending::default(), failing: false }
     }
 
     /// Works until `stop`, and then on until nothing waits.
@@ -99,10 +101,12 @@ impl Worker {
 
     /// How long nothing has to be done unless somebody asks.
     fn pause(&self, shared: &Shared, now: Timestamp) -> Duration {
+        if self.failing {
+            return RETRY;
+        }
         let wakes = lock(&shared.desk).wakes_at();
         let until = wakes.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-        let pause = until.unwrap_or(LONGEST).min(LONGEST);
-        self.retry.map_or(pause, |retry| retry.min(pause.max(RETRY.0)))
+        until.unwrap_or(LONGEST).clamp(SHORTEST, LONGEST)
     }
 
     /// Lets time pass, does `wish` and what waits behind it, writes it all down, answers.
@@ -182,7 +186,7 @@ impl Worker {
         }
         let watch = Stopwatch::start();
         let mut written = self.commit(shared).await;
-        if written.is_ok() && self.retry.take().is_some() {
+        if written.is_ok() && std::mem::take(&mut self.failing) {
             tracing::info!("the store can be written again; all alerts are kept");
             let marked = std::mem::take(&mut *lock(&shared.unsaved));
             let shown = lock(&shared.desk).show_again(marked, clock::now());
@@ -219,9 +223,8 @@ impl Worker {
             let dropped = u64::try_from(dropped).unwrap_or(u64::MAX);
             shared.counters.add("opsbot_pager_dropped_total", &[], dropped);
         }
-        if self.retry.is_none() {
+        if !std::mem::replace(&mut self.failing, true) {
             tracing::error!(%error, "alerts cannot be written down; people are paged all the same");
         }
-        self.retry = Some(self.retry.map_or(RETRY.0, |retry| (retry * 2).min(RETRY.1)));
     }
 }
