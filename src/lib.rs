@@ -1,6 +1,8 @@
 //! OpsBot: a self-hosted ops bot that looks, answers with evidence, and asks before it acts.
 
 pub mod agent;
+pub mod alertmanager;
+pub mod alerts;
 pub mod app;
 pub mod cache;
 pub mod channels;
@@ -17,10 +19,12 @@ pub mod http;
 pub mod inventory;
 pub mod llm;
 pub mod logs;
+pub mod pager;
 pub mod playbook;
 pub mod policy;
 pub mod prometheus;
 pub mod runtime;
+pub mod signals;
 pub mod spill;
 pub mod store;
 pub mod tools;

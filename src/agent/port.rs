@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::models::{Models, Wait};
 use crate::{
-    domain::{CustomerId, NewNote, Note, ResolvedCall, ToolCall, ToolError, ToolOutput, ToolSpec},
+    domain::{
+        CustomerId, NewNote, Note, PersonName, ResolvedCall, ToolCall, ToolError, ToolOutput, ToolSpec,
+    },
     policy::Permit,
 };
 
@@ -191,6 +193,8 @@ pub struct RunContext {
     pub progress: Arc<dyn Fn(String) + Send + Sync>,
     /// The notes of whoever asked.
     pub notes: Arc<dyn Notes>,
+    /// Who asked.
+    pub person: PersonName,
 }
 
 impl fmt::Debug for RunContext {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use jiff::tz::TimeZone;
 
-use super::Failure;
+use super::{Failure, alerting};
 use crate::{
     agent::port::Tool,
     cache::{Cache, CustomerCache, Redis, RedisOptions, Varnish, VarnishOptions},
@@ -15,6 +15,7 @@ use crate::{
     engine::{Directory, DirectorySource, Registry, playbook},
     inventory::{self, InventorySource, Rules},
     logs::{Origin, PathGlob, Source, Sources},
+    pager::Pager,
     playbook::Playbooks,
     prometheus::{Credentials, Options, Prometheus},
     runtime::clock,
@@ -59,6 +60,15 @@ pub fn backends(config: &Config, spill: Option<Arc<SpillStore>>) -> Result<Backe
     backends_over(config, inventory_source(config)?, spill)
 }
 
+/// The same with the tools over a desk, where there is one.
+pub(super) fn watching(
+    config: &Config,
+    spill: Option<Arc<SpillStore>>,
+    pager: Option<&Pager>,
+) -> Result<Backends, Failure> {
+    build(config, inventory_source(config)?, spill, pager)
+}
+
 /// The same over an inventory that is there already.
 ///
 /// # Errors
@@ -67,6 +77,15 @@ pub fn backends_over(
     config: &Config,
     source: InventorySource,
     spill: Option<Arc<SpillStore>>,
+) -> Result<Backends, Failure> {
+    build(config, source, spill, None)
+}
+
+fn build(
+    config: &Config,
+    source: InventorySource,
+    spill: Option<Arc<SpillStore>>,
+    pager: Option<&Pager>,
 ) -> Result<Backends, Failure> {
     let logs = log_sources(config)?;
     let prometheus = prometheus(config)?;
@@ -104,11 +123,15 @@ pub fn backends_over(
     all.push(Arc::new(GetDiskUsage::new(source.clone(), prometheus.clone())));
     all.push(Arc::new(QueryPrometheus::new(prometheus.clone())));
     all.push(Arc::new(ClearCache::new(source.clone(), caches(config))));
+    let desk = pager.zip(config.alerts.as_ref());
+    let desk = desk.map(|(pager, alerts)| alerting::desk_tools(config, alerts, pager, &source));
+    all.extend(desk.iter().flat_map(tools::alerts::over_desk));
     let mut bodiless = tools::blocked_specs();
     let mut specs: Vec<_> = all.iter().map(|t| t.spec().clone()).chain(bodiless.iter().cloned()).collect();
     specs.push(ListActiveAlerts::known());
     let playbooks = Arc::new(load_playbooks(config, &specs)?);
-    all.push(Arc::new(ListActiveAlerts::new(prometheus.clone(), alert_labels, playbooks.clone())));
+    let active = ListActiveAlerts::new(prometheus.clone(), alert_labels, playbooks.clone()).over(desk);
+    all.push(Arc::new(active));
     all.push(Arc::new(ListPlaybooks::new(playbooks.clone())));
     bodiless.push(playbook::spec());
     Ok(Backends { source, logs, prometheus, registry: Registry::new(all, bodiless), playbooks })

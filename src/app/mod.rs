@@ -1,7 +1,11 @@
 //! The only wiring: from a checked configuration to an engine with its tools, model and rows.
 
+mod alerting;
+mod alerts;
 mod backends;
 mod reload;
+mod sources;
+mod subjects;
 #[cfg(feature = "telegram")]
 mod telegram;
 #[cfg(not(feature = "telegram"))]
@@ -19,12 +23,16 @@ use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
+pub use alerts::{Alerts, examine as examine_alerts};
 pub(crate) use backends::caches;
 pub use backends::{Backends, backends, backends_over, directory, inventory_source};
 pub use reload::Reloader;
+pub use sources::{Source, sources};
+pub use subjects::Subjects;
 
 use crate::{
     agent::port::CallMode,
+    alertmanager::Alertmanager,
     config::{CallStyle, Config, Dialect, Env, ModelConfig},
     control::{People, people::host_uid},
     domain::{ChannelKind, ToolSpec},
@@ -105,6 +113,10 @@ pub struct App {
     pub counters: Counters,
     /// Who is who on this host.
     pub people: Arc<People>,
+    /// Alerting, when `[alerts]` sets it up.
+    pub alerts: Option<Alerts>,
+    /// Where silences are written through to.
+    pub silences: Option<Alertmanager>,
     /// Takes a changed configuration in.
     pub reloader: Arc<Reloader>,
 }
@@ -116,6 +128,9 @@ struct Lasting {
     spill: Arc<SpillStore>,
     counters: Counters,
     people: Arc<KnownPeople>,
+    alerts: Option<Alerts>,
+    /// Where silences are written through to.
+    silences: Option<Alertmanager>,
 }
 
 /// Opens the store (one process at a time) and puts everything together.
@@ -131,16 +146,30 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
     let store = Store::open(dir, key).await?;
     let spill =
         SpillStore::open(&dir.join("kept"), SPILL_LIFETIME).map_err(|e| Failure::failed(e.to_string()))?;
+    let counters = counters();
+    let alerts = match &config.alerts {
+        Some(alerts) => Some(Alerts::open(config, alerts, &store, &counters).await?),
+        None => None,
+    };
+    let silences = match &config.alerts {
+        Some(alerts) => alerting::silences(alerts)?,
+        None => None,
+    };
     let lasting = Lasting {
         store,
         spill: Arc::new(spill),
-        counters: counters(),
+        counters,
         people: Arc::new(KnownPeople::new(known_people(config))),
+        alerts: alerts.clone(),
+        silences: silences.clone(),
     };
     let brain = config.model.as_ref().map(brain).transpose()?;
     let (parts, warnings) = parts(config, file, (&lasting, redactor, brain))?;
     for warning in warnings {
         tracing::warn!("{warning}");
+    }
+    if let Some(alerts) = &alerts {
+        alerts.suggest(parts.playbooks.clone());
     }
     let engine = Engine::new(parts);
     let recovered = engine.recover().await?;
@@ -150,7 +179,7 @@ pub async fn open(config: &Config, file: &Path, env: &Env) -> Result<App, Failur
     let people = Arc::new(people(config));
     let reloader = Reloader::new(config, (file, env), (engine.clone(), people.clone(), lasting.clone()), log);
     let reloader = Arc::new(reloader);
-    Ok(App { engine, counters: lasting.counters, people, reloader })
+    Ok(App { engine, counters: lasting.counters, people, alerts, silences, reloader })
 }
 
 /// One generation of the engine's parts, all of it checked, and what is probably not meant.
@@ -159,9 +188,14 @@ fn parts(
     file: &Path,
     (lasting, redactor, brain): (&Lasting, Arc<Redactor>, Option<Brain>),
 ) -> Result<(Parts, Vec<String>), Failure> {
-    let Backends { source, logs, registry, playbooks, .. } = backends(config, Some(lasting.spill.clone()))?;
+    let pager = lasting.alerts.as_ref().map(|alerts| &alerts.pager);
+    let Backends { source, logs, registry, playbooks, prometheus } =
+        backends::watching(config, Some(lasting.spill.clone()), pager)?;
     let (policy, mut warnings) = policy(config, file, registry.specs())?;
     warnings.extend(playbooks.problems().iter().map(|p| format!("a playbook is left out: {p}")));
+    let alerting = pager.zip(config.alerts.as_ref()).map(|(pager, alerts)| {
+        alerting::alerting(config, alerts, (pager, lasting.silences.as_ref()), prometheus)
+    });
     let parts = Parts {
         policy,
         store: lasting.store.clone(),
@@ -175,6 +209,7 @@ fn parts(
         counters: lasting.counters.clone(),
         bounds: bounds(config)?,
         memory: memory(config),
+        alerting,
     };
     Ok((parts, warnings))
 }
@@ -293,6 +328,8 @@ fn counters() -> Counters {
         ("opsbot_model_seconds", "How long the model took to answer, the line before it left out."),
         ("opsbot_model_failovers_total", "Questions that another host was asked after this one failed."),
         ("opsbot_model_host_up", "Whether a model host answered last; 1 or 0."),
+        ("opsbot_investigations_total", "Incidents that were looked into by themselves."),
+        ("opsbot_investigations_left_total", "New incidents that were too many to be looked into."),
         ("opsbot_model_line", "Questions that a model host works on or that wait for it."),
     ] {
         counters.describe(name, help);

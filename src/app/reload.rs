@@ -123,6 +123,10 @@ impl Reloader {
         let (changes, _) = config::changes(&held.config, &config);
         let (_, later) = config::changes(&held.started, &config);
         let reloaded = Reloaded { changes, later, warnings };
+        if let (Some(desk), Some(alerts)) = (&self.lasting.alerts, &config.alerts) {
+            desk.renew(&config, alerts)?;
+            desk.suggest(parts.playbooks.clone());
+        }
         self.log.renew(redactor);
         self.engine.renew(by, (parts, known_people(&config)), reloaded.clone()).await?;
         self.people.renew(people(&config));

@@ -59,6 +59,7 @@ pub(super) fn channel(config: &Config, app: &App) -> Result<Option<Channel>, Fai
         api: api(telegram)?,
         settings,
         courier: courier::Settings { limits, waits, ..courier::Settings::new(shapes) },
+        pager: app.alerts.as_ref().map(|alerts| alerts.pager.clone()),
         transcriber: Arc::new(NotSetUp),
         counters: app.counters.clone(),
         vitals: Default::default(),
@@ -102,5 +103,8 @@ pub(super) async fn examine(config: &Config, daemon: bool, paired: &[ChatAdmin])
             admins.push((admin.person.clone(), id));
         }
     }
-    doctor::examine(&api, &admins, daemon, telegram.webhook.is_some()).await
+    let mut found = doctor::examine(&api, &admins, daemon, telegram.webhook.is_some()).await;
+    let paged = config.alerts.iter().flat_map(|alerts| super::alerts::paged(config, alerts));
+    found.extend(doctor::paged(&api, &paged.collect::<Vec<_>>()).await);
+    found
 }

@@ -64,6 +64,15 @@ pub(super) async fn run(file: Option<&Path>, env: &Env, style: Style) -> Result<
             Err(wrong) => report.add(&what, Mark::Fail, wrong),
         }
     }
+    if context.config.alerts.is_none() {
+        report.add("alerts", Mark::Warn, "none: nobody is paged; set [alerts]");
+    }
+    for (what, seen) in app::examine_alerts(&context.config, daemon).await {
+        match seen {
+            Ok(seen) => report.add(&what, Mark::Ok, seen),
+            Err(wrong) => report.add(&what, Mark::Fail, wrong),
+        }
+    }
     for (host, answer) in inventory.hosts().probe().await {
         match answer {
             Ok(version) => report.add(&format!("docker {host}"), Mark::Ok, format!("engine {version}")),

@@ -14,6 +14,7 @@ use crate::{
     control::server,
     engine::Engine,
     http::{self, Check, Health, HealthSource},
+    pager::Pager,
     runtime::{
         Counters, Policy, Supervisor,
         notify::{Notifier, watchdog_interval},
@@ -26,7 +27,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// The model waits this long for the channels' first poll.
 const FIRST_POLL: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
-/// How often old histories and notes are looked for.
+/// How often old histories, notes and alerts are looked for.
 const FORGET: Duration = Duration::from_secs(3600);
 const RETRY: Policy = Policy::Restart { min: Duration::from_secs(1), max: Duration::from_secs(60) };
 
@@ -43,6 +44,7 @@ pub(super) async fn run(context: Context) -> Result<u8, Failure> {
     listen(&mut tasks, &app, &reach::socket(&context))?;
     let board = Board::default();
     serve_http(&mut tasks, &app, &context.config, board.clone()).await?;
+    serve_alerts(&mut tasks, &app, &context.config).await?;
     let channels = app::channels(&context.config, &app)?;
     for channel in channels.clone() {
         tasks.spawn(channel.name, RETRY, move |stop| (channel.run)(stop));
@@ -129,6 +131,73 @@ async fn serve_http(tasks: &mut Supervisor, app: &App, config: &Config, board: B
         async move { server.run(stop).await }
     });
     Ok(())
+}
+
+/// Keeps what sources report, and listens to them.
+async fn serve_alerts(tasks: &mut Supervisor, app: &App, config: &Config) -> Result<(), Failure> {
+    let (Some(alerts), Some(settings)) = (&app.alerts, &config.alerts) else { return Ok(()) };
+    let pager = alerts.pager.clone();
+    tasks.spawn("pager", RETRY, move |stop| {
+        let pager = pager.clone();
+        async move { pager.run(stop).await }
+    });
+    // The first report shall find its customer.
+    alerts.subjects.refresh().await;
+    let subjects = alerts.subjects.clone();
+    tasks.spawn("subjects", RETRY, move |stop| {
+        let subjects = subjects.clone();
+        async move { subjects.run(stop).await }
+    });
+    for source in app::sources(config, app)? {
+        tasks.spawn(source.name, RETRY, move |stop| (source.run)(stop));
+    }
+    watch(tasks, app);
+    forget_alerts(tasks, &alerts.pager, settings.keep_days);
+    let Some(server) = alerts.listen(settings).await? else { return Ok(()) };
+    tracing::info!(address = %server.address(), "alerts are taken in");
+    tasks.spawn("alerts", RETRY, move |stop| {
+        let server = server.clone();
+        async move { server.run(stop).await }
+    });
+    Ok(())
+}
+
+/// Looks into new incidents, sends the digests, and writes silences through.
+fn watch(tasks: &mut Supervisor, app: &App) {
+    let engine = app.engine.clone();
+    tasks.spawn("investigations", RETRY, move |stop| {
+        let engine = engine.clone();
+        async move { engine.watch_incidents(stop).await }
+    });
+    let engine = app.engine.clone();
+    tasks.spawn("digests", RETRY, move |stop| {
+        let engine = engine.clone();
+        async move { engine.run_digests(stop).await }
+    });
+    if let Some((silences, alerts)) = app.silences.clone().zip(app.alerts.as_ref()) {
+        let pager = alerts.pager.clone();
+        tasks.spawn("silences", RETRY, move |stop| {
+            let (silences, pager) = (silences.clone(), pager.clone());
+            async move { silences.follow(pager, stop).await }
+        });
+    }
+}
+
+/// Deletes what was over for longer than so many days, now and then.
+fn forget_alerts(tasks: &mut Supervisor, pager: &Pager, days: u32) {
+    let (pager, keep) = (pager.clone(), Duration::from_secs(24 * 3600) * days);
+    tasks.spawn("alerts-forget", RETRY, move |stop| {
+        let pager = pager.clone();
+        async move {
+            loop {
+                pager.sweep(keep).await.map_err(|e| e.to_string())?;
+                tokio::select! {
+                    () = tokio::time::sleep(FORGET) => {}
+                    () = stop.cancelled() => return Ok(()),
+                }
+            }
+        }
+    });
 }
 
 fn notifier_beat(notifier: &Notifier) -> impl Fn() + Send + Sync + Clone + 'static {

@@ -10,7 +10,9 @@ use reqwest::Url;
 
 use super::{
     Config, DockerConfig, HttpConfig, InventoryConfig, LimitsConfig, LogConfig, LogFormat, MetricsConfig,
-    PolicyConfig, PrometheusConfig, RedactConfig, RuleTable, TlsConfig, caches,
+    PolicyConfig, PrometheusConfig, RedactConfig, RuleTable, TlsConfig, WebhookTls,
+    alerts::{self, Around},
+    caches,
     errors::nearest,
     logs, memory, model, people, playbooks,
     reader::{Reader, filled},
@@ -53,6 +55,13 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
     let playbooks = playbooks::playbooks(r);
     let caches = caches::caches(r);
     let log_sources = logs::log_sources(r, &customers);
+    let around = Around {
+        people: &people,
+        customers: &customers,
+        telegram: r.has("telegram"),
+        prometheus: r.has("prometheus"),
+    };
+    let alerts = r.table("alerts", |r| alerts::alerts(r, &around));
     let policy = policy(r, plain);
     let limits = limits(r);
     let memory = r.table("memory", memory::memory).unwrap_or_default();
@@ -72,6 +81,7 @@ pub(super) fn config(r: &mut Reader<'_>, plain: &toml::Table) -> Option<Config> 
         playbooks,
         caches,
         log_sources,
+        alerts: alerts.map_or(Some(None), |a| a.map(Some))?,
         policy,
         limits,
         memory,
@@ -172,6 +182,15 @@ fn tls(r: &mut Reader<'_>) -> Option<TlsConfig> {
     let (ca, cert) = (pem(r, "ca", false, cure), pem(r, "cert", false, cure));
     let key = pem(r, "key", true, cure);
     Some(TlsConfig { ca: ca?, cert: cert?, key: key? })
+}
+
+/// A server's own certificate and key.
+pub(super) fn server_tls(r: &mut Reader<'_>) -> Option<Option<WebhookTls>> {
+    r.table("tls", |r| {
+        let cure = "name a PEM file; cert and key go together";
+        let (cert, key) = (pem(r, "cert", false, cure), pem(r, "key", true, cure));
+        Some(WebhookTls { cert: cert?, key: key? })
+    })
 }
 
 /// A PEM file that is there; a `private` one only its owner may open.
@@ -287,13 +306,7 @@ fn limits(r: &mut Reader<'_>) -> LimitsConfig {
 
 fn http(r: &mut Reader<'_>) -> HttpConfig {
     let read = |r: &mut Reader<'_>| {
-        let listen = r.parsed("listen", |text| match text.trim() {
-            "" | "off" => Ok(None),
-            text => {
-                let shape = "write ADDRESS:PORT such as \"127.0.0.1:7878\", or \"off\"";
-                socket_address(text).map(Some).ok_or_else(|| format!("`{text}` is no address; {shape}"))
-            }
-        });
+        let listen = r.parsed("listen", |text| listen_address(text, "127.0.0.1:7878"));
         let public = r.flag("public").unwrap_or(false);
         if let Some(Some(address)) = listen
             && !public
@@ -308,6 +321,16 @@ fn http(r: &mut Reader<'_>) -> HttpConfig {
     };
     let (listen, public) = r.table("http", read).unwrap_or_default();
     HttpConfig { listen: listen.unwrap_or(Some(SocketAddr::from(([127, 0, 0, 1], 7878)))), public }
+}
+
+/// `ADDRESS:PORT`, or none for `off`.
+pub(super) fn listen_address(text: &str, such_as: &str) -> Result<Option<SocketAddr>, String> {
+    match text.trim() {
+        "" | "off" => Ok(None),
+        text => socket_address(text).map(Some).ok_or_else(|| {
+            format!("`{text}` is no address; write ADDRESS:PORT such as \"{such_as}\", or \"off\"")
+        }),
+    }
 }
 
 /// `ADDRESS:PORT`; `localhost` is 127.0.0.1.

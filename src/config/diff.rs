@@ -8,9 +8,25 @@ use super::{
 };
 
 /// What only a start takes: a key, or a section with all its keys.
-const AT_START: &[&str] = &["state_dir", "http", "log", "telegram"];
+const AT_START: &[&str] = &["state_dir", "http", "log", "telegram", "alerts"];
 /// What is taken while running all the same.
-const WHILE_RUNNING: &[&str] = &["telegram.old_after"];
+const WHILE_RUNNING: &[&str] = &[
+    "telegram.old_after",
+    "alerts.token",
+    "alerts.group_by",
+    "alerts.group_wait",
+    "alerts.hold_down",
+    "alerts.flap_changes",
+    "alerts.flap_within",
+    "alerts.ack_lifetime",
+    "alerts.storm_above",
+    "alerts.resolve_timeout",
+    "alerts.quiet_hours",
+    "alerts.timezone",
+    "alerts.runbook_hosts",
+    "alerts.step",
+    "alerts.inhibit",
+];
 /// The keys that name an entry of a list of tables.
 const NAMES: [&str; 2] = ["name", "id"];
 /// The longest value that is shown, in bytes.

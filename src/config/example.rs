@@ -63,6 +63,10 @@ fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
         ("telegram-webhook", "hook-s3cret-of-16"),
         ("redis-password", "redis-s3cret"),
         ("varnish-secret", "varnish-s3cret"),
+        ("alerts/cert.pem", "pem"),
+        ("alerts/key.pem", "pem"),
+        ("alerts-token", "alerts-s3cret-of-16"),
+        ("heartbeat-url", "https://beat.example/s3cret"),
     ] {
         let path = dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -85,6 +89,8 @@ fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
         "hook-s3cret-of-16",
         "redis-s3cret",
         "varnish-s3cret",
+        "alerts-s3cret-of-16",
+        "https://beat.example/s3cret",
     ];
     assert_eq!(config.secrets(), secrets);
     assert_eq!(config.caches.len(), 2);
@@ -98,6 +104,18 @@ fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
         parse(Path::new("config.toml"), "[telegram]\ntoken = { credential = \"telegram-token\" }", &env);
     assert_eq!(Some(telegram), bare.unwrap().telegram);
 
+    let mut alerts = config.alerts.clone().unwrap();
+    assert!(
+        alerts.tls.take().is_some() && alerts.watchdog.take().is_some() && alerts.heartbeat.take().is_some()
+    );
+    assert!(alerts.quiet_hours.take().is_some() && alerts.write_silences.take().is_some());
+    assert!(alerts.poll_prometheus.take().is_some());
+    alerts.runbook_hosts.clear();
+    assert_eq!((alerts.inhibit.drain(..).count(), alerts.logs.drain(..).count()), (1, 1));
+    assert_eq!((alerts.steps.drain(..).count(), alerts.checks.drain(..).count()), (1, 2));
+    let bare = parse(Path::new("config.toml"), "[alerts]\ntoken = { credential = \"alerts-token\" }", &env);
+    assert_eq!(Some(alerts), bare.unwrap().alerts);
+
     let shown = show(&config);
     assert!(!shown.contains("s3cret") && shown.contains("[secret]"), "{shown}");
     let (mut in_example, mut in_show) = Default::default();
@@ -105,7 +123,9 @@ fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
     keys(&toml::from_str(&shown).unwrap_or_else(|e| panic!("{e}\n{shown}")), "", &mut in_show);
     // Free keys below these are no keys of ours.
     let ours = |k: &String| {
-        !["token.", "secret.", "password.", "labels.", "args."].iter().any(|free| k.contains(free))
+        !["token.", "secret.", "password.", "heartbeat.url.", "labels.", "args."]
+            .iter()
+            .any(|free| k.contains(free))
     };
     in_example.retain(ours);
     in_show.retain(ours);

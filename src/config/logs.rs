@@ -78,7 +78,7 @@ fn log_source(r: &mut Reader<'_>, customers: &[CustomerConfig]) -> Option<LogSou
 }
 
 /// The id of the customer that has this name; of one that the file does not describe, the name is the id.
-fn known(named: &str, customers: &[CustomerConfig]) -> CustomerId {
+pub(super) fn known(named: &str, customers: &[CustomerConfig]) -> CustomerId {
     let same = |text: &str| text.to_lowercase() == named.to_lowercase();
     let by_id = customers.iter().find(|c| same(c.customer.id.as_str()));
     let by_name = || {

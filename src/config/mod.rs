@@ -1,5 +1,6 @@
 //! What `config.toml` says, checked: everything that the rooms are built from, with no secret in sight.
 
+mod alerts;
 mod caches;
 mod check;
 mod diff;
@@ -22,6 +23,10 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::{Customer, HostName, PersonName, Role};
 
+pub use alerts::{
+    AlertCheck, AlertCheckConfig, AlertsConfig, HeartbeatConfig, InhibitConfig, LogPatternConfig, StepConfig,
+    WatchdogConfig,
+};
 pub use caches::{CacheBackend, CacheConfig, RedisConfig, VarnishConfig};
 pub use diff::changes;
 pub use errors::{ConfigErrors, Problem};
@@ -63,6 +68,8 @@ pub struct Config {
     /// Logs besides Docker's.
     #[serde(rename = "log_source")]
     pub log_sources: Vec<LogSourceConfig>,
+    /// Alerts; none means none beyond what Prometheus says when it is asked.
+    pub alerts: Option<AlertsConfig>,
     /// Approvals and rules.
     pub policy: PolicyConfig,
     /// What one turn may use.
@@ -323,13 +330,15 @@ impl Config {
         let webhook = telegram.and_then(|t| t.webhook.as_ref()).map(|w| &w.secret);
         let hosts = self.model.iter().flat_map(|m| m.hosts.iter().filter_map(|h| h.token.as_ref()));
         let caches = self.caches.iter().filter_map(CacheConfig::secret);
+        let alerts = self.alerts.iter().flat_map(AlertsConfig::secrets);
         let all = model
             .into_iter()
             .chain(hosts)
             .chain(prometheus)
             .chain(telegram.map(|t| &t.token))
             .chain(webhook)
-            .chain(caches);
+            .chain(caches)
+            .chain(alerts);
         all.map(|s| s.expose().to_owned()).collect()
     }
 }

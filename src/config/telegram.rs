@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Secret,
-    check::{HOUR, LEAST, choice, http_url, is_loopback, pem, socket_address},
+    check::{HOUR, LEAST, choice, http_url, is_loopback, server_tls, socket_address},
     reader::{Reader, filled},
     span,
 };
@@ -110,7 +110,7 @@ pub struct WebhookConfig {
     pub tls: Option<WebhookTls>,
 }
 
-/// `telegram.webhook.tls`: PEM files that exist at the start.
+/// `telegram.webhook.tls` and `alerts.tls`: PEM files that exist at the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WebhookTls {
     /// The certificate and its chain.
@@ -193,11 +193,7 @@ fn webhook(r: &mut Reader<'_>, official: bool) -> Option<WebhookConfig> {
     let listen = r.need("listen", listen, shape);
     let cure = "{ credential = \"telegram-webhook\" } with 32 random letters and digits";
     let secret = secret(r, "secret", cure, webhook_secret);
-    let tls = r.table("tls", |r| {
-        let cure = "name a PEM file; cert and key go together";
-        let (cert, key) = (pem(r, "cert", false, cure), pem(r, "key", true, cure));
-        Some(WebhookTls { cert: cert?, key: key? })
-    });
+    let tls = server_tls(r);
     if let Some(address) = listen
         && !address.ip().is_loopback()
         && !r.has("tls")

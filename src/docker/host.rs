@@ -44,7 +44,7 @@ impl Host {
         Self { config, client: Mutex::new(None) }
     }
 
-    fn name(&self) -> &HostName {
+    pub(super) fn name(&self) -> &HostName {
         &self.config.name
     }
 
@@ -91,10 +91,11 @@ impl Host {
         work: impl Future<Output = Result<T, DockerError>>,
     ) -> Result<T, DockerError> {
         let done = time::timeout(limit, work).await;
-        self.noted(done.unwrap_or_else(|_| Err(DockerError::timeout(self.name(), limit))))
+        self.forgetting(done.unwrap_or_else(|_| Err(DockerError::timeout(self.name(), limit))))
     }
 
-    fn noted<T>(&self, result: Result<T, DockerError>) -> Result<T, DockerError> {
+    /// Forgets the connection after a failure.
+    pub(super) fn forgetting<T>(&self, result: Result<T, DockerError>) -> Result<T, DockerError> {
         if matches!(&result, Err(DockerError::Down { .. } | DockerError::Refused { .. })) {
             *self.slot() = None;
         }
@@ -105,7 +106,7 @@ impl Host {
     ///
     /// The client's own calls buffer a whole body, frame or line, however long; its `export` hands out raw pieces. So
     /// that request is sent with another path.
-    async fn get(
+    pub(super) async fn get(
         &self,
         container: &str,
         path: &str,
@@ -210,7 +211,7 @@ impl Host {
                 let _unheard = done.send(read);
             }
         });
-        self.noted(read.await.unwrap_or_else(|_| Err(DockerError::no_reader(self.name()))))
+        self.forgetting(read.await.unwrap_or_else(|_| Err(DockerError::no_reader(self.name()))))
     }
 
     async fn read_log(
@@ -319,7 +320,7 @@ impl Host {
         self.within(grace + self.config.timeout * 2, work).await
     }
 
-    fn id<'r>(&self, r: &'r ContainerRef) -> Result<&'r str, DockerError> {
+    pub(super) fn id<'r>(&self, r: &'r ContainerRef) -> Result<&'r str, DockerError> {
         if info::is_id(&r.id) {
             Ok(&r.id)
         } else {

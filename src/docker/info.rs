@@ -77,7 +77,7 @@ pub enum Health {
 }
 
 impl Health {
-    fn read(word: &str) -> Self {
+    pub(super) fn read(word: &str) -> Self {
         match word {
             "starting" => Self::Starting,
             "healthy" => Self::Healthy,

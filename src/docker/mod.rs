@@ -2,6 +2,8 @@
 
 mod decode;
 mod error;
+mod events;
+mod follow;
 mod host;
 mod image;
 mod info;
@@ -15,11 +17,14 @@ mod wire;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::join_all;
+use jiff::Timestamp;
 
 use crate::domain::{ContainerRef, HostName};
 
 pub use decode::PassingLine;
 pub use error::DockerError;
+pub use events::{ContainerEvent, Happening};
+pub use follow::{FollowEnd, FollowFrom};
 pub use image::{ImageName, LocalImage, Tag};
 pub use info::{ContainerInfo, Health, HealthProbe, State};
 pub use listed::{Listed, Port};
@@ -120,6 +125,32 @@ impl DockerHosts {
         take: fn(&mut T, &PassingLine<'_>),
     ) -> Result<(T, LogScan), DockerError> {
         self.host(r)?.scan_log(r, query, kept, take).await
+    }
+
+    /// Lets what happens to a host's containers pass by, first what happened since, until the stream ends or `take` gives false.
+    ///
+    /// # Errors
+    /// The host's failure, also when the stream breaks.
+    pub async fn events(
+        &self,
+        host: &HostName,
+        since: Option<Timestamp>,
+        take: impl FnMut(ContainerEvent) -> bool + Send,
+    ) -> Result<(), DockerError> {
+        self.named(host)?.events(since, take).await
+    }
+
+    /// Lets a container's log pass by as it grows, until the container ends or the log grows too fast.
+    ///
+    /// # Errors
+    /// As [`DockerHosts::inspect`], also when the stream breaks.
+    pub async fn follow_log(
+        &self,
+        r: &ContainerRef,
+        from: FollowFrom,
+        take: impl FnMut(&PassingLine<'_>) + Send,
+    ) -> Result<FollowEnd, DockerError> {
+        self.host(r)?.follow(r, from, take).await
     }
 
     /// What a running container uses, from two samples about a second apart; none when it does not run.

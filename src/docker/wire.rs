@@ -204,6 +204,27 @@ pub(super) struct PolicyWire {
     pub name: String,
 }
 
+/// One line of the stream of events.
+#[derive(Debug, Deserialize)]
+pub(super) struct Event {
+    #[serde(default, rename = "Action")]
+    pub action: String,
+    #[serde(default, rename = "Actor")]
+    pub actor: EventActor,
+    #[serde(default)]
+    pub time: i64,
+    #[serde(default, rename = "timeNano")]
+    pub time_nano: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct EventActor {
+    #[serde(default, rename = "ID")]
+    pub id: String,
+    #[serde(default, rename = "Attributes")]
+    pub attributes: BTreeMap<String, String>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Sample {
     #[serde(default)]

@@ -217,16 +217,16 @@ pub(super) fn list(bytes: &[u8], config: &Config, all: bool) -> Result<Vec<u8>, 
     serde_json::to_vec(&kept).map_err(|_| NotDocker)
 }
 
+/// What of a container's life is told. Others tell command lines (`exec_create: sh -c …`) or are of no use to the daemon.
+const EVENTS: [&str; 7] = ["start", "kill", "die", "stop", "oom", "health_status", "destroy"];
+
 /// A line of events with what may leave; none where nothing may.
 pub(super) fn event(line: &str, config: &Config, all: bool) -> Option<String> {
     let mut event: Event = serde_json::from_str(line).ok()?;
     let covered = all || config.covers(event.actor.attributes.get(&config.label));
-    if event.r#type != "container" || !covered {
+    let kind = event.action.split(':').next().unwrap_or_default();
+    if event.r#type != "container" || !covered || !EVENTS.contains(&kind) {
         return None;
-    }
-    // `exec_create: sh -c …` tells a command line; `health_status: healthy` does not.
-    if event.action.starts_with("exec_") {
-        event.action = event.action.split(':').next().unwrap_or_default().to_owned();
     }
     event.actor.attributes = without_secrets(event.actor.attributes, config);
     serde_json::to_string(&event).ok().map(|line| line + "\n")
@@ -329,11 +329,13 @@ mod tests {
             .to_string()
         };
         let ours = json!({"opsbot.customer": "19", "name": "web", "x.token": "SEEN"});
+        for action in ["exec_create: sh -c SEEN", "exec_die", "attach", "rename", "top", "archive-path", ""] {
+            assert_eq!(event(&line("container", action, ours.clone()), &config(), true), None, "{action}");
+        }
         let out =
-            event(&line("container", "exec_create: sh -c SEEN", ours.clone()), &config(), false).unwrap();
-        assert!(out.ends_with('\n') && out.contains("\"exec_create\"") && !out.contains("SEEN"), "{out}");
-        let out = event(&line("container", "health_status: healthy", ours.clone()), &config(), true).unwrap();
+            event(&line("container", "health_status: healthy", ours.clone()), &config(), false).unwrap();
         assert!(out.contains("health_status: healthy") && out.contains("\"name\":\"web\""), "{out}");
+        assert!(out.ends_with('\n') && !out.contains("SEEN"), "{out}");
         assert_eq!(event(&line("image", "pull", ours), &config(), true), None);
         assert!(event(&line("container", "die", json!({})), &config(), true).is_some());
         assert_eq!(event(&line("container", "die", json!({})), &config(), false), None);

@@ -29,6 +29,8 @@ pub enum AuditKind {
     Pairing,
     /// A person had something forgotten.
     Forgot,
+    /// An incident was taken; a silence was made, changed or ended.
+    Alert,
     /// The daemon started, stopped, recovered something after a crash, or took a new configuration.
     Daemon,
 }
@@ -44,6 +46,7 @@ words!(AuditKind {
     Freeze = "freeze",
     Pairing = "pairing",
     Forgot = "forgot",
+    Alert = "alert",
     Daemon = "daemon",
 });
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, ConversationKey, Untrusted};
+use super::{Actor, ConversationKey, IncidentId, Untrusted};
 
 /// A message from a person: own words apart from what was quoted or attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Inbound {
     /// What is attached and still has to be fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attached: Option<Attachment>,
+    /// The incident whose card it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<IncidentId>,
 }
 
 impl Inbound {
@@ -39,6 +42,7 @@ impl Inbound {
             sent_at: None,
             message: None,
             attached: None,
+            about: None,
         }
     }
 }

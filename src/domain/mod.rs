@@ -1,6 +1,8 @@
 //! The vocabulary that every room shares: plain values with no clock, no IO and no `async`.
 
 pub mod actor;
+pub mod alert;
+pub mod alert_card;
 pub mod approval_id;
 pub mod audit;
 pub mod ids;
@@ -10,9 +12,15 @@ pub mod outbound;
 pub mod risk;
 pub mod target;
 pub mod tool;
+pub mod until;
 pub mod untrusted;
 
 pub use actor::{Actor, ChannelKind, Origin, Role};
+pub use alert::{
+    Ack, Action, Alert, EventKind, Excerpt, Fingerprint, Incident, IncidentEvent, IncidentId, IncidentState,
+    Labels, Matcher, Mute, Signal, SignalSource, Silence, SilenceId, Subject,
+};
+pub use alert_card::{AlertCard, StormCard};
 pub use approval_id::ApprovalId;
 pub use audit::{AuditEntry, AuditKind};
 pub use ids::{ConversationKey, CustomerId, HostName, PersonName, ServiceName};

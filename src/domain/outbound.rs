@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ApprovalId, PersonName, Risk, actor::words};
+use super::{AlertCard, ApprovalId, PersonName, Risk, StormCard, actor::words};
 
 /// How loud a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +196,10 @@ pub enum Block {
     },
     /// An approval card; the same id again replaces the card shown before.
     Card(Card),
+    /// The card of an incident; the same number again replaces the card shown before.
+    Alert(Box<AlertCard>),
+    /// One card for many incidents.
+    Storm(Box<StormCard>),
 }
 
 /// How a turn ended.

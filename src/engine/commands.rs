@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::memory::{Forget, TURNS};
+use super::{
+    alerts::{AlertWish, command},
+    memory::{Forget, TURNS},
+};
 use crate::domain::{ChannelKind, Param, ParamKind, Risk, Role, ToolCall, ToolSpec};
 
 /// What a slash command asks for.
@@ -40,6 +43,8 @@ pub enum Command {
     Reload,
     /// Which models there are, and which one this conversation uses.
     Model(ModelWish),
+    /// Something about alerts.
+    Alerts(AlertWish),
 }
 
 /// What `/model` asks for.
@@ -86,6 +91,8 @@ pub enum Pair {
 /// Short names of tools that people type on a phone.
 const ALIASES: &[(&str, &str)] =
     &[("alerts", "list_active_alerts"), ("customers", "list_customers"), ("notes", "list_notes")];
+/// Their optional arguments are told apart by name only.
+const NAMED: &[&str] = &["silence_alert"];
 
 const STEERING: &[(&str, &str)] = &[
     ("/help [command]", "this list, or one command in full"),
@@ -142,6 +149,7 @@ pub fn parse(text: &str, specs: &[ToolSpec]) -> Option<Result<Command, String>> 
         "forget" => forget(rest).map(Command::Forget),
         // A note is written as it is spoken, without quotation marks.
         "remember" if let Some(call) = note(rest, specs) => Ok(Command::Tool(call)),
+        name if let Some(wish) = command::parse(name, rest) => wish.map(Command::Alerts),
         name => match tool(name, specs) {
             Some(spec) => arguments(spec, rest).map(Command::Tool),
             None => Err(unknown(name, specs)),
@@ -376,7 +384,9 @@ pub fn command_for(call: &ToolCall) -> String {
     let mut text = format!("/{}", call.tool);
     for (name, _) in &call.args.0 {
         let value = call.args.text(name).unwrap_or_default();
-        let bare = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
+        let bare = !NAMED.contains(&call.tool.as_str())
+            && !value.is_empty()
+            && !value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
         text.push_str(&if bare { format!(" {value}") } else { format!(" {name}=\"{value}\"") });
     }
     text
@@ -394,15 +404,17 @@ pub fn help(specs: &[ToolSpec]) -> Vec<Vec<String>> {
         let short = short.map_or(String::new(), |(short, _)| format!(" (short: /{short})"));
         vec![usage(s), format!("{}{mark}{short}", s.summary)]
     });
-    tools.chain(STEERING.iter().map(|(c, what)| vec![(*c).to_owned(), (*what).to_owned()])).collect()
+    tools.chain(written().map(|(c, what)| vec![c.to_owned(), what.to_owned()])).collect()
+}
+
+fn written() -> impl Iterator<Item = (&'static str, &'static str)> {
+    STEERING.iter().chain(&command::USAGE).copied()
 }
 
 /// The commands that steer the bot: name, how it is written and what it does, in the order of `/help`.
 pub fn steering() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    STEERING.iter().filter_map(|(usage, what)| {
-        let name = usage.split_whitespace().next()?.strip_prefix('/')?;
-        Some((name, *usage, *what))
-    })
+    written()
+        .filter_map(|(usage, what)| Some((usage.split_whitespace().next()?.strip_prefix('/')?, usage, what)))
 }
 
 /// One tool's parameters for `/help NAME`.

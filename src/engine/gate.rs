@@ -176,7 +176,9 @@ impl Engine {
             return Err(ToolError::Failed(format!("{} has no body in this build", spec.name)));
         };
         let progress = sink.clone();
+        let person = notes.person.clone();
         let cx = RunContext {
+            person,
             now,
             cancel: cancel.clone(),
             progress: std::sync::Arc::new(move |text| progress.try_send(Outbound::Progress { text })),

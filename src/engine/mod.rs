@@ -1,5 +1,6 @@
 //! The engine: takes what people say and decide, carries turns and approved writes out, and writes the rows first.
 
+pub mod alerts;
 pub mod commands;
 pub mod intent;
 pub mod people;
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 pub use crate::store::StoreError;
+pub use alerts::{Alerting, DigestPlan};
 pub use commands::Command;
 pub use intent::Directory;
 pub use memory::{Forget, Memory};
@@ -118,6 +120,8 @@ pub struct Parts {
     pub bounds: Bounds,
     /// How much is remembered.
     pub memory: Memory,
+    /// Alerting, when it is set up.
+    pub alerting: Option<Alerting>,
 }
 
 impl fmt::Debug for Parts {

@@ -289,10 +289,12 @@ pub(super) fn heard<T>(ledger: &Ledger, read: impl FnOnce(&Asked<'_>) -> T) -> O
     let (text, quoted) = ledger.said.as_ref()?;
     let before = ledger.rows.get(..ledger.new_from).unwrap_or_default();
     let spoken = history::words(before);
-    let earlier = [spoken.earlier, spoken.since].concat();
+    let mut earlier = [spoken.earlier, spoken.since].concat();
+    earlier.extend(ledger.about.iter().map(|about| about.named.clone()));
+    let incident = ledger.about.as_ref().map(|about| about.incident.0);
     let last = last_call(before);
     let (quoted, open) = (quoted.as_deref(), open_wish(before));
-    Some(read(&Asked { text, quoted, earlier: &earlier, open, last: last.as_ref() }))
+    Some(read(&Asked { text, quoted, earlier: &earlier, open, last: last.as_ref(), incident }))
 }
 
 pub(super) fn as_called(call: &ToolCall) -> ModelCall {

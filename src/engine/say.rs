@@ -7,7 +7,9 @@ use serde_json::Value;
 use tokio::task::JoinError;
 
 use super::{
-    Command, Engine, Sink, commands,
+    Command, Engine, Sink,
+    alerts::command::completed,
+    commands,
     session::{Place, Registered},
 };
 use crate::{
@@ -175,7 +177,9 @@ impl Engine {
     }
 
     fn asks(&self, inbound: &Inbound) -> Asks {
-        match commands::parse(&inbound.text, self.registry().specs()) {
+        let completed = inbound.about.and_then(|incident| completed(&inbound.text, incident));
+        let text = completed.as_deref().unwrap_or(&inbound.text);
+        match commands::parse(text, self.registry().specs()) {
             Some(Err(error)) => Asks::Unclear(error),
             Some(Ok(Command::Tool(call))) => Asks::Turn(Some(call)),
             Some(Ok(steering)) => Asks::Steering(steering),

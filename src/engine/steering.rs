@@ -43,6 +43,7 @@ impl Engine {
                 Ok(TurnStatus::Answered)
             }
             Command::Model(wish) => self.model(wish, inbound, sink).await,
+            Command::Alerts(wish) => self.steer_alerts(wish, inbound, sink).await,
             Command::Reload => Ok(self.reload((&inbound.actor, false), sink).await),
             Command::Version => {
                 sink.block(Block::text(format!("OpsBot {}", env!("CARGO_PKG_VERSION")))).await;

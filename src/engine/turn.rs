@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Brain, Engine, Scope, Sink,
+    alerts::About,
     ask::Asking,
     gate::{Caller, Gated},
     present,
@@ -42,6 +43,8 @@ pub(super) struct Ledger {
     pub(super) kept: Vec<Block>,
     /// What the person typed and what came with it, without secrets; for words that no model reads.
     pub(super) said: Option<(String, Option<String>)>,
+    /// The incident whose card the message answers.
+    pub(super) about: Option<About>,
 }
 
 /// Where a turn happens.
@@ -120,8 +123,15 @@ impl Engine {
         let mut rows = self.recall(conversation, actor, message).await?;
         let new_from = rows.len();
         let mut kept = Vec::new();
+        let about = match message {
+            Some(inbound) => self.about(inbound).await,
+            None => None,
+        };
         if let Some(inbound) = message {
             let mut row = self.person_row(inbound, &mut kept);
+            if let Some(about) = &about {
+                add_about(&mut row, about);
+            }
             // A tainted note is not kept with the rows: whatever is said after reading it tells so.
             row.facts.read =
                 rows.iter().filter(|r| r.seq.is_none()).flat_map(|r| r.facts.read.clone()).collect();
@@ -129,7 +139,7 @@ impl Engine {
         }
         let tainted = history::tainted(&rows);
         let said = message.map(|m| self.said(m));
-        Ok(Ledger { rows, new_from, tainted, kept, said, ..Ledger::default() })
+        Ok(Ledger { rows, new_from, tainted, kept, said, about, ..Ledger::default() })
     }
 
     /// The message as the model reads it; quotes that are cut are kept whole and `kept` points to them.
@@ -349,6 +359,16 @@ impl Engine {
         sink.notice(Level::Error, format!("The store failed: {error}")).await;
         TurnStatus::Failed
     }
+}
+
+/// The reply to a card counts as having named its incident, and says so to the model first. The alert's own words are
+/// foreign.
+fn add_about(row: &mut Remembered, about: &About) {
+    if let Message::User { text } = &mut row.message {
+        *text = format!("{}\n{text}", about.facts);
+    }
+    row.words.insert(0, about.named.clone());
+    row.tainted = true;
 }
 
 /// The beginning and the end of a text that is longer than `most` bytes.

@@ -141,6 +141,7 @@ impl Bench {
                 old_after: SignedDuration::from_mins(10),
             },
             memory: Memory::default(),
+            alerting: None,
         });
         Ok((engine, heard))
     }

@@ -1,5 +1,6 @@
 //! The daemon's HTTP surface: health for whoever watches it, metrics for Prometheus; every wait and size bounded.
 
+pub mod alerts;
 mod metrics;
 mod server;
 mod tls;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{Inventory, Rules};
-use crate::docker::{DockerHosts, Listed};
+use crate::{
+    docker::{DockerHosts, Listed},
+    domain::HostName,
+};
 
 /// Reads the inventory. Always live: a list takes milliseconds, and a write must not act on an old one.
 #[derive(Clone, Debug)]
@@ -32,17 +35,24 @@ impl InventorySource {
 
     /// All customers and containers right now; hosts that do not answer within their deadline are its gaps.
     pub async fn snapshot(&self) -> Inventory {
+        self.survey().await.0
+    }
+
+    /// As [`InventorySource::snapshot`], and the hosts that did not answer.
+    pub async fn survey(&self) -> (Inventory, Vec<HostName>) {
         if let Some(listed) = &self.fixed {
-            return Inventory::build(&self.rules, listed.to_vec(), vec![]);
+            return (Inventory::build(&self.rules, listed.to_vec(), vec![]), vec![]);
         }
-        let mut listed = Vec::new();
-        let mut gaps = Vec::new();
-        for (_, answer) in self.hosts.list().await {
+        let (mut listed, mut gaps, mut down) = (vec![], vec![], vec![]);
+        for (host, answer) in self.hosts.list().await {
             match answer {
                 Ok(containers) => listed.extend(containers),
-                Err(e) => gaps.push(e.into()),
+                Err(e) => {
+                    gaps.push(e.into());
+                    down.push(host);
+                }
             }
         }
-        Inventory::build(&self.rules, listed, gaps)
+        (Inventory::build(&self.rules, listed, gaps), down)
     }
 }

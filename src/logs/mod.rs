@@ -116,6 +116,11 @@ impl Sources {
         self.all.iter().filter(|s| s.customer == *customer).cloned().collect()
     }
 
+    /// All sources, in the order of the configuration.
+    pub fn all(&self) -> &[Source] {
+        &self.all
+    }
+
     /// Every customer that has a source, each once.
     pub fn customers(&self) -> Vec<CustomerId> {
         let mut all: Vec<_> = self.all.iter().map(|s| s.customer.clone()).collect();

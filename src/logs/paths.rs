@@ -66,6 +66,22 @@ impl PathGlob {
         &self.text
     }
 
+    /// The files that are written to now, without their rotated siblings. Symbolic links are among them; whoever opens
+    /// one should not follow it.
+    ///
+    /// # Errors
+    /// When no folder of it can be listed.
+    pub fn live(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for folder in self.folders()? {
+            let files = self.list(&folder)?;
+            let live =
+                files.into_iter().filter(|(place, _)| !place.is_old() && place.packing == Packing::Plain);
+            found.extend(live.map(|(_, name)| folder.join(name)));
+        }
+        Ok(found)
+    }
+
     /// The folders that may hold its files. No symbolic link is followed where a wildcard stands.
     pub(super) fn folders(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = vec![self.root.clone()];

@@ -83,6 +83,9 @@ impl Spoken {
     /// [`Spoken::names`] for a tool with this spec. One without a service parameter takes no service, so a service's
     /// name in the words (`clear the redis cache of 7`) is no other target: its customer alone must have been named.
     pub fn names_for(&self, spec: &ToolSpec, call: &ResolvedCall, known: &Known<'_>) -> Naming {
+        if let Some(incident) = call.call.args.integer("incident") {
+            return self.names_incident(incident, call);
+        }
         let customer = call.target.customer.as_ref().filter(|_| call.target.service.is_none());
         let Some(customer) =
             customer.filter(|_| spec.params.iter().all(|param| param.kind != ParamKind::Service))
@@ -103,6 +106,18 @@ impl Spoken {
                 ),
             },
         }
+    }
+
+    /// An incident is named by its number behind a word that says so ("ack 12", "incident 12").
+    fn names_incident(&self, incident: i64, call: &ResolvedCall) -> Naming {
+        if self.since.iter().any(|text| says_incident(&own_words(text), incident)) {
+            return Naming::Named;
+        }
+        let tool = &call.call.tool;
+        let ask = format!(
+            "I offer `{tool}` only for an incident that you name yourself. Which number does it have?"
+        );
+        Naming::NotNamed { ask }
     }
 
     fn said(&self, names: &Names) -> Vec<Said> {
@@ -127,6 +142,17 @@ impl Spoken {
         let mut heard = self.earlier.iter().rev().map(|text| names.hear(&own_words(text)).customers);
         heard.find(|customers| !customers.is_empty()).unwrap_or_default()
     }
+}
+
+/// Words before an incident's number.
+const INCIDENT: [&str; 9] =
+    ["incident", "alert", "ack", "acknowledge", "silence", "mute", "snooze", "quittiere", "number"];
+
+fn says_incident(text: &str, incident: i64) -> bool {
+    let number = incident.to_string();
+    let lower = text.to_lowercase();
+    let tokens: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|t| !t.is_empty()).collect();
+    tokens.windows(2).any(|pair| matches!(pair, [before, n] if *n == number && INCIDENT.contains(before)))
 }
 
 /// Which services of which customers were spoken of.
@@ -385,6 +411,32 @@ mod tests {
         assert!(!is_named(&[], &["run something"], "run_playbook(name=rotate-logs)"));
         assert!(!is_named(&[], &["run rotate-logs2"], "run_playbook(name=rotate-logs)"));
         assert!(is_named(&[], &[], "reload()"));
+    }
+
+    #[test]
+    fn an_incident_is_named_by_its_number_and_by_nothing_else() {
+        let (customers, services) = (customers(), [("19".into(), "web".into())]);
+        let known = Known { customers: &customers, services: &services };
+        let mut ack = call("ack_alert(incident=12)");
+        ack.call.args.0.insert("incident".into(), 12.into());
+        ack.target.customer = Some("19".into());
+        let spec = spec("ack_alert", Risk::Confirm, Risk::Confirm);
+        let table = [
+            ("ack 12", true),
+            ("please acknowledge #12", true),
+            ("silence incident 12 for 2h", true),
+            ("incident-12 customer 19 web", true),
+            ("ack 112", false),
+            ("how is customer 12?", false),
+            ("customer 19", false),
+            ("> ack 12\nwhat does this mean?", false),
+            ("", false),
+        ];
+        for (text, want) in table {
+            let spoken = Spoken { earlier: vec![], since: vec![text.to_owned()] };
+            let naming = spoken.names_for(&spec, &ack, &known);
+            assert_eq!(naming == Naming::Named, want, "{text}: {naming:?}");
+        }
     }
 
     #[test]

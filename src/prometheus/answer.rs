@@ -60,6 +60,26 @@ pub struct AlertRecord {
     pub value: String,
 }
 
+/// An alerting rule.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RuleRecord {
+    /// The name of the alerts that it raises.
+    pub name: Untrusted,
+    /// Its expression.
+    pub query: Untrusted,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Rules {
+    pub(super) groups: Vec<RuleGroup>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RuleGroup {
+    #[serde(default)]
+    pub(super) rules: Vec<RuleRecord>,
+}
+
 #[derive(Deserialize)]
 pub(super) struct Alerts {
     pub(super) alerts: Vec<AlertRecord>,

@@ -13,7 +13,7 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-pub use answer::{AlertRecord, Answer, InstantSeries, Labels, RangeSeries};
+pub use answer::{AlertRecord, Answer, InstantSeries, Labels, RangeSeries, RuleRecord};
 pub use evaluate::{Evaluation, LARGEST, Value};
 
 use crate::domain::ToolError;
@@ -171,6 +171,18 @@ impl Prometheus {
             .map_err(|e| fault::from_transport(&e, self.timeout))?;
         let data: answer::Alerts = self.read(response).await?;
         Ok(data.alerts)
+    }
+
+    /// The alerting rules of all groups.
+    ///
+    /// # Errors
+    /// [`ToolError::BackendDown`].
+    pub async fn alert_rules(&self) -> Result<Vec<RuleRecord>, ToolError> {
+        let mut url = self.endpoint("rules");
+        url.set_query(Some("type=alert"));
+        let sent = self.http.get(url).send().await.map_err(|e| fault::from_transport(&e, self.timeout))?;
+        let data: answer::Rules = self.read(sent).await?;
+        Ok(data.groups.into_iter().flat_map(|group| group.rules).collect())
     }
 
     /// Whether it evaluates the simplest query: up, reachable, and the credentials are good.

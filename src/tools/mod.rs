@@ -29,7 +29,6 @@ pub mod status;
 mod testing;
 pub mod trouble;
 pub mod units;
-pub mod until;
 pub mod usage;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -5,12 +5,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::until;
 use crate::{
     agent::port::{RunContext, Tool},
     domain::{
         Args, Block, CustomerId, Level, NewNote, Note, Outcome, Param, ParamKind, ResolvedCall, Risk, Target,
-        ToolCall, ToolError, ToolOutput, ToolSpec, Untrusted, note::LONGEST_NOTE,
+        ToolCall, ToolError, ToolOutput, ToolSpec, Untrusted, note::LONGEST_NOTE, until,
     },
     inventory::InventorySource,
     policy::{Known, Permit, Vocabulary},
@@ -310,7 +309,13 @@ mod tests {
 
     fn cx(book: Book) -> RunContext {
         let progress = Arc::new(|_| {});
-        RunContext { now: now(), cancel: CancellationToken::new(), progress, notes: Arc::new(book) }
+        RunContext {
+            now: now(),
+            cancel: CancellationToken::new(),
+            progress,
+            notes: Arc::new(book),
+            person: "anna".into(),
+        }
     }
 
     fn args(value: serde_json::Value) -> Args {

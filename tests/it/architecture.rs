@@ -13,6 +13,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("policy", &["domain"]),
     ("agent", &["domain", "policy"]),
+    ("alerts", &["domain", "policy"]),
+    ("alertmanager", &["domain", "pager", "runtime"]),
+    ("pager", &["domain", "policy", "alerts", "store", "runtime"]),
+    ("signals", &["domain", "docker", "logs", "prometheus", "inventory", "runtime"]),
     ("inventory", &["domain", "docker"]),
     ("docker", &["domain", "runtime"]),
     ("prometheus", &["domain", "runtime"]),
@@ -20,8 +24,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cache", &["domain"]),
     ("logs", &["domain", "runtime"]),
     ("spill", &["domain"]),
-    ("store", &["domain", "policy", "runtime"]),
-    ("config", &["domain", "policy", "logs", "runtime"]),
+    ("store", &["domain", "policy", "alerts", "runtime"]),
+    ("config", &["domain", "policy", "alerts", "logs", "runtime"]),
     ("llm", &["domain", "policy", "agent", "runtime"]),
     (
         "tools",
@@ -36,16 +40,38 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "inventory",
             "playbook",
             "spill",
+            "alerts",
+            "pager",
             "runtime",
         ],
     ),
-    ("engine", &["domain", "policy", "agent", "store", "playbook", "spill", "inventory", "runtime"]),
+    (
+        "engine",
+        &[
+            "domain",
+            "policy",
+            "agent",
+            "store",
+            "playbook",
+            "spill",
+            "inventory",
+            "alerts",
+            "pager",
+            "runtime",
+        ],
+    ),
     ("control", &["domain", "policy", "engine", "runtime"]),
     ("chart", &["domain"]),
     ("voice", &["domain"]),
     ("docker_gate", &["domain", "runtime"]),
-    ("channels", &["domain", "control", "engine", "policy", "store", "chart", "voice", "http", "runtime"]),
-    ("http", &["domain", "runtime"]),
+    (
+        "channels",
+        &[
+            "domain", "control", "engine", "policy", "store", "chart", "voice", "http", "alerts", "pager",
+            "runtime",
+        ],
+    ),
+    ("http", &["domain", "alerts", "pager", "runtime"]),
     ("runtime", &["domain"]),
 ];
 /// Entries and wiring: they see everything.
@@ -59,6 +85,7 @@ const PURE: &[&str] = &[
     "src/agent/history",
     "src/agent/prompt.rs",
     "src/engine/intent",
+    "src/alerts",
 ];
 const IMPURE: &[&str] = &["async", "tokio", "tokio_util", "std::fs", "std::net", "std::process", "::now("];
 const MAX_LINES: usize = 600;

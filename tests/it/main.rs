@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, say on standard error what they skip, and read clocks"
 )]
 
+mod alerts;
 mod architecture;
 mod cache;
 mod config;

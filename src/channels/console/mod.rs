@@ -1,5 +1,6 @@
 //! The terminal: `opsbot chat` and `opsbot ask`, on a screen, in a pipe or as JSON lines.
 
+mod alert;
 mod card;
 mod chart;
 mod chat;

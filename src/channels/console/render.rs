@@ -1,12 +1,12 @@
 //! Blocks as text; whatever foreign text they hold is cleaned once more at this edge.
 
 use super::{
-    card, chart,
+    alert, card, chart,
     style::{Ink, Style},
     table,
     text::{lines, one_line, pad, width, wrap, wrap_all},
 };
-use crate::domain::{Block, Finding, Level, Outbound, Severity, Untrusted};
+use crate::domain::{AlertCard, Block, Finding, IncidentState, Level, Outbound, Untrusted};
 
 /// A quoted line takes at most this many lines on a screen.
 const QUOTE_LINES: usize = 6;
@@ -67,6 +67,8 @@ impl Renderer {
             }
             Block::Buttons { title, buttons } => self.buttons(title, buttons),
             Block::Card(card) => card::card(&self.style, card, self.answers),
+            Block::Alert(card) => self.alert(card),
+            Block::Storm(card) => alert::storm(&self.style, card),
         };
         let shown = |line: &String| format!("{}\n", line.trim_end());
         if self.style.unicode {
@@ -95,13 +97,25 @@ impl Renderer {
         out
     }
 
+    fn alert(&self, card: &AlertCard) -> Vec<String> {
+        let mut out = alert::head(&self.style, card);
+        out.extend(card.findings.iter().flat_map(|item| self.finding(item)));
+        out.extend(card.excerpt.iter().flat_map(|e| self.log(&e.source, &e.lines, 0)));
+        out.extend(card.chart.iter().flat_map(|chart| chart::chart(&self.style, chart)));
+        if card.state == IncidentState::Resolved {
+            return out;
+        }
+        if let Some(url) = &card.runbook {
+            out.extend(wrap(&format!("runbook: {}", one_line(url)), self.style.width));
+        }
+        if !card.buttons.is_empty() {
+            out.extend(self.buttons("To act:", &card.buttons));
+        }
+        out
+    }
+
     fn finding(&self, finding: &Finding) -> Vec<String> {
-        let (mark, ink) = match finding.severity {
-            Severity::Critical => (self.style.either("✖", "x"), Ink::Red),
-            Severity::Warning => (self.style.either("▲", "!"), Ink::Yellow),
-            Severity::Info => (self.style.either("•", "*"), Ink::Cyan),
-            Severity::Ok => (self.style.either("✔", "+"), Ink::Green),
-        };
+        let (mark, ink) = alert::mark(&self.style, finding.severity);
         let lead = format!("{mark} {:<8}  ", finding.severity.word());
         let indent = if self.style.width < 50 { 2 } else { width(&lead) };
         let columns = self.style.width.saturating_sub(indent).max(1);
@@ -193,6 +207,7 @@ mod tests {
     use jiff::{Timestamp, tz::TimeZone};
 
     use super::*;
+    use crate::domain::Severity;
 
     const EVIL: &str = "a\u{1b}[2J\u{1b}]0;t\u{7}\u{202e}b\u{9b}31m\rc";
 
@@ -227,6 +242,8 @@ mod tests {
             Block::File { name: evil(), bytes: 2048, summary: evil() },
             Block::Buttons { title: evil(), buttons: vec![(evil(), evil())] },
             Block::Card(card::tests::sample(7)),
+            Block::Alert(Box::new(alert::tests::card(EVIL))),
+            Block::Storm(Box::new(alert::tests::storm_card(EVIL))),
         ]
     }
 

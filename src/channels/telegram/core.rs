@@ -10,11 +10,14 @@ use std::{
 use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 
-use super::{Place, api::Api, courier::Courier, decode::Me, follow::Live, render::Look, vitals::Vitals};
+use super::{
+    Place, api::Api, courier::Courier, decode::Me, follow::Live, pages, render::Look, vitals::Vitals,
+};
 use crate::{
     chart,
-    domain::{Block, Chart, ConversationKey, Role},
+    domain::{Block, Chart, ConversationKey, IncidentId, Role},
     engine::Engine,
+    pager::Pager,
     runtime::{Counters, clock},
     voice::Transcriber,
 };
@@ -58,10 +61,14 @@ pub(super) struct Shared {
     pub transcriber: Arc<dyn Transcriber>,
     pub counters: Counters,
     pub vitals: Vitals,
+    /// The alerts to show; none: there are none.
+    pub pager: Option<Pager>,
     /// Live messages by the number of the message that they work on.
     lives: Mutex<BTreeMap<i64, Arc<Live>>>,
     /// Rows by chat and message, for edits that come before a turn; the oldest are forgotten.
     taken: Mutex<BTreeMap<(i64, i32), i64>>,
+    /// Messages beside incidents' cards (rings, charts) by chat and number; the oldest are forgotten.
+    beside: Mutex<BTreeMap<(i64, i32), IncidentId>>,
     /// Chats whose menu of commands is registered, and for which role.
     commands: Mutex<BTreeMap<i64, Role>>,
     /// Wakes the postman.
@@ -71,6 +78,7 @@ pub(super) struct Shared {
 }
 
 const TAKEN_AT_MOST: usize = 1000;
+const BESIDE_AT_MOST: usize = 1000;
 
 impl std::ops::Deref for Core {
     type Target = Shared;
@@ -97,9 +105,10 @@ impl Shared {
         transcriber: Arc<dyn Transcriber>,
         counters: Counters,
         vitals: Vitals,
+        pager: Option<Pager>,
     ) -> Self {
         let (lives, taken) = (Mutex::default(), Mutex::default());
-        let commands = Mutex::default();
+        let (beside, commands) = (Mutex::default(), Mutex::default());
         let (wake, card_posted) = (Notify::new(), Notify::new());
         Self {
             engine,
@@ -110,8 +119,10 @@ impl Shared {
             transcriber,
             counters,
             vitals,
+            pager,
             lives,
             taken,
+            beside,
             commands,
             wake,
             card_posted,
@@ -149,8 +160,11 @@ impl Shared {
     /// The pictures of all charts in `blocks`, drawn where they hold nobody up.
     pub(super) async fn draw(&self, blocks: &[Block]) -> Vec<(Chart, Option<Vec<u8>>)> {
         let style = chart::Style::phone(self.settings.theme);
-        let charts =
-            blocks.iter().filter_map(|b| if let Block::Chart(chart) = b { Some(chart) } else { None });
+        let charts = blocks.iter().filter_map(|block| match block {
+            Block::Chart(chart) => Some(chart),
+            Block::Alert(card) => card.chart.as_ref(),
+            _ => None,
+        });
         let charts: Vec<_> = charts.cloned().collect();
         if charts.is_empty() {
             return vec![];
@@ -210,6 +224,25 @@ impl Shared {
         {
             taken.remove(&oldest);
         }
+    }
+
+    /// A message says something about an incident, beside its card.
+    pub(super) fn stands_beside(&self, chat: i64, message: i32, incident: IncidentId) {
+        let mut beside = lock(&self.beside);
+        beside.insert((chat, message), incident);
+        if beside.len() > BESIDE_AT_MOST
+            && let Some(oldest) = beside.iter().min_by_key(|(_, incident)| **incident).map(|(key, _)| *key)
+        {
+            beside.remove(&oldest);
+        }
+    }
+
+    /// The incident that a message of ours is about.
+    pub(super) fn incident_of(&self, place: Place, message: i32) -> Option<IncidentId> {
+        let pager = self.pager.as_ref()?;
+        let text = place_text(place);
+        let own = pages::names(message).iter().find_map(|name| pager.incident_at(&text, name));
+        own.or_else(|| lock(&self.beside).get(&(place.chat, message)).copied())
     }
 }
 

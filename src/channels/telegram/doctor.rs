@@ -1,6 +1,8 @@
 //! A round trip through Telegram itself: who we are, whether updates can come, a message to each admin and its deletion.
 
-use super::{Place, Post, Rich, api::Api, fault::Fault, intake};
+use teloxide::types::ChatAction;
+
+use super::{Place, Post, Rich, api::Api, core::place_in, fault::Fault, intake};
 
 /// What was tried, and what came of it; an error is a sentence with its cure.
 pub type Finding = (String, Result<String, String>);
@@ -25,6 +27,34 @@ pub async fn examine(api: &Api, admins: &[(String, i64)], daemon: bool, webhook:
         found.push((format!("telegram {name}"), message(api, *id).await));
     }
     found
+}
+
+/// Whether alerts' cards can be shown in these places (`telegram:-100123:0`): each is shown for a moment that the bot
+/// types, which leaves nothing behind.
+pub async fn paged(api: &Api, places: &[String]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for text in places {
+        let Some(place) = place_in(text) else { continue };
+        let seen = match api.chat_action(place, ChatAction::Typing).await {
+            Ok(()) => Ok("alerts can be shown there".to_owned()),
+            Err(Fault::Blocked(why)) => Err(format!("no alert can be shown there ({why}): {}", opens(place))),
+            Err(Fault::ChatGone { .. }) => {
+                Err(format!("there is no such chat for the bot: {}", opens(place)))
+            }
+            Err(fault) => Err(intake::cure(&fault)),
+        };
+        found.push((format!("alerts to {text}"), seen));
+    }
+    found
+}
+
+/// What lets the bot write somewhere.
+fn opens(place: Place) -> &'static str {
+    if place.is_group() {
+        "add the bot to the group, let it write, and check the number in [[alerts.step]]"
+    } else {
+        "open the chat with it in Telegram and press Start"
+    }
 }
 
 async fn updates(api: &Api, daemon: bool, webhook: bool) -> Result<String, String> {

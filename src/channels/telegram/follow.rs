@@ -122,7 +122,7 @@ impl Live {
         let progress = said.progress.as_deref();
         let text = core.engine.redactor().redact(said.whole_words()).into_owned();
         let rich = super::live(&said.blocks, &text, progress, &core.look(&draw, &data));
-        let stop = Tap { label: "■ Stop".to_owned(), data: press::STOP.to_owned() };
+        let stop = Tap::new("■ Stop", press::STOP);
         Post { keyboard: vec![vec![stop]], ..Post::text(rich) }
     }
 

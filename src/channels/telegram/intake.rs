@@ -292,13 +292,13 @@ impl Intake {
             Event::Said(said) => match self.who(&said.from, said.place, said.addressed) {
                 Ok(who) => {
                     let role = who.1;
-                    Some(Follows::Turn(Box::new(said_by(source(id), said, who)), role))
+                    Some(Follows::Turn(Box::new(self.said_by(source(id), said, who)), role))
                 }
                 Err(why) => why.aside(&said).map(Follows::Aside),
             },
             Event::Edited(said) => match self.who(&said.from, said.place, said.addressed) {
                 Ok(who) => {
-                    let edit = said_by(source(id), said, who);
+                    let edit = self.said_by(source(id), said, who);
                     // What the same batch brings unedited is not worth a turn of its own.
                     match follows.iter_mut().find_map(|f| f.is_of(&edit)) {
                         Some(taken) => {
@@ -326,7 +326,12 @@ impl Intake {
             Aside::Stranger(from) => greet::stranger(&core, &from).await,
             Aside::NotHere(place) => self.not_here(place),
             Aside::Edit(edit) => self.edited(*edit).await,
-            Aside::ForeignPress(press) => drop(tokio::spawn(async move { core.hush(&press.query).await })),
+            // Strangers are met with silence, but one who may not act on an incident must not think that they did.
+            Aside::ForeignPress(press) => drop(tokio::spawn(async move {
+                let text = "Nothing was done: only people whom OpsBot knows may do that. Ask an admin to let you in.";
+                let text = if press::changes_incident(&press.data) { text } else { "" };
+                core.toast(&press.query, text, !text.is_empty()).await;
+            })),
             Aside::Press(press, meaning, role) => drop(tokio::spawn(async move {
                 match meaning {
                     press::Meaning::Menu(to) => press::turn_page(&core, &press, role, &to).await,
@@ -422,7 +427,15 @@ impl Intake {
         Follows::Turn(Box::new(Taken { source: source(id), inbound, place, press, edit: None }), role)
     }
 
-    /// Who pressed; a stranger's press is met with silence, wherever it came from.
+    /// What somebody said; an answer to an incident's card is about that incident.
+    fn said_by(&self, source: String, said: Said, who: (PersonName, Role)) -> Taken {
+        let about = said.reply_to.and_then(|message| self.core.incident_of(said.place, message));
+        let mut taken = said_by(source, said, who);
+        taken.inbound.about = about;
+        taken
+    }
+
+    /// Who pressed; none for a stranger, and where we are not at home.
     fn who_presses(&self, press: &Press) -> Option<(PersonName, Role)> {
         let listed = !press.place.is_group() || self.core.settings.groups.contains(&press.place.chat);
         let known = self.core.engine.people().who(ChannelKind::Telegram, &press.from.id.to_string());

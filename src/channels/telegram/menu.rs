@@ -272,7 +272,7 @@ impl Menu<'_> {
         let data = if data.len() <= DATA_LIMIT { data.to_owned() } else { (self.data)(data) };
         let label = one_line(label, LABEL);
         // Telegram takes no button without a label.
-        Tap { label: if label.is_empty() { "?".into() } else { label }, data }
+        Tap::new(if label.is_empty() { "?".into() } else { label }, data)
     }
 }
 
@@ -324,7 +324,7 @@ pub fn commands(specs: &[ToolSpec], role: Role) -> Vec<(String, String)> {
 /// Who may use a steering command, as the engine decides again when it comes.
 fn least_role(name: &str) -> Role {
     match name {
-        "approve" | "deny" | "freeze" => Role::Operator,
+        "approve" | "deny" | "freeze" | "ack" | "silence" | "unsilence" => Role::Operator,
         "unfreeze" | "pair" | "reload" => Role::Admin,
         _ => Role::Viewer,
     }

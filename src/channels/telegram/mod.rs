@@ -14,6 +14,7 @@ mod greet;
 pub mod hook;
 mod intake;
 pub mod menu;
+mod pages;
 mod places;
 pub mod post;
 mod postman;
@@ -31,11 +32,12 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use core::Settings;
 pub use post::{Body, Place, Post, Rich, Tap};
-pub use render::{Look, ROOM, brief, card, live, mark_repeat, plain, render, shorten, split};
+pub use render::{Look, ROOM, alert, brief, card, live, mark_repeat, plain, render, shorten, split, storm};
 
 use crate::{
     domain::{Block, ChannelKind, Level},
     engine::Engine,
+    pager::Pager,
     runtime::{Counters, clock},
     store::{StoreError, TurnEnd},
     voice::Transcriber,
@@ -54,7 +56,7 @@ const FIGURES: [(&str, &str); 4] = [
     ("opsbot_telegram_updates_total", "Updates from Telegram by kind."),
     ("opsbot_telegram_strangers_total", "Messages of people whom nobody knows."),
     ("opsbot_telegram_poll_failures_total", "Polls for updates that failed."),
-    ("opsbot_telegram_dead_letters_total", "Replies that Telegram will never take."),
+    ("opsbot_telegram_dead_letters_total", "Replies and cards that Telegram will never take."),
 ];
 
 /// The channel, ready to run.
@@ -68,6 +70,8 @@ pub struct Telegram {
     pub settings: Settings,
     /// How it sends.
     pub courier: courier::Settings,
+    /// The alerts to show; none: there are none.
+    pub pager: Option<Pager>,
     /// What hears voice notes.
     pub transcriber: Arc<dyn Transcriber>,
     /// Figures.
@@ -103,6 +107,7 @@ impl Telegram {
             self.transcriber.clone(),
             self.counters.clone(),
             self.vitals.clone(),
+            self.pager.clone(),
         ));
         self.resumed.get_or_try_init(|| resume(&core)).await.map_err(|e| e.to_string())?;
         let intake = Arc::new(Intake::new(core.clone()));
@@ -123,6 +128,7 @@ impl Telegram {
             tokio::join!(
                 postman::run(core.clone(), stop.clone()),
                 cards::run(core.clone(), stop.clone()),
+                pages::run(core.clone(), stop.clone()),
                 sweep(core.clone(), stop.clone()),
             );
             Ok(())

@@ -20,6 +20,11 @@ impl Places {
         Self { busy: BTreeSet::new(), ended, ends, tasks: JoinSet::new() }
     }
 
+    /// Whether something is being done there.
+    pub(super) fn is_busy(&self, place: Place) -> bool {
+        self.busy.contains(&place)
+    }
+
     /// Begins `work` for `place`, unless something is being done there.
     pub(super) fn begin(&mut self, place: Place, work: impl Future<Output = ()> + Send + 'static) {
         if self.busy.insert(place) {

@@ -54,13 +54,28 @@ impl Rich {
     }
 }
 
-/// A button: what stands on it, and what its press brings back (at most [`DATA_LIMIT`] bytes).
+/// A button: what stands on it, and what its press brings back (at most [`DATA_LIMIT`] bytes) or opens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tap {
     /// What stands on it.
     pub label: String,
-    /// What comes back.
+    /// What comes back; of a link, where it leads.
     pub data: String,
+    /// It opens `data` in a browser, and nothing comes back.
+    #[serde(default)]
+    pub link: bool,
+}
+
+impl Tap {
+    /// A button that brings `data` back.
+    pub fn new(label: impl Into<String>, data: impl Into<String>) -> Self {
+        Self { label: label.into(), data: data.into(), link: false }
+    }
+
+    /// A button that opens `url`.
+    pub fn link(label: impl Into<String>, url: impl Into<String>) -> Self {
+        Self { link: true, ..Self::new(label, url) }
+    }
 }
 
 /// What a message consists of.

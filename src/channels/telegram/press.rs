@@ -33,7 +33,7 @@ const TOAST_LIMIT: usize = 200;
 pub(super) enum Meaning {
     /// The same as this text, typed by whoever pressed.
     Text(String),
-    /// A decision on a card or a stop, as a command.
+    /// A decision on a card, a stop, or what is done about an incident, as a command.
     Steer(String),
     /// The page of a menu that this leads to.
     Menu(String),
@@ -84,6 +84,7 @@ fn plain_meaning(data: &str) -> Meaning {
         "a" => Meaning::Steer(format!("{APPROVE}{rest}")),
         "d" => Meaning::Steer(format!("{DENY}{rest}")),
         STOP => Meaning::Steer("/stop".to_owned()),
+        "t" if steers(rest) => Meaning::Steer(rest.to_owned()),
         "t" if !rest.is_empty() => Meaning::Text(rest.to_owned()),
         "m" => Meaning::Menu(data.to_owned()),
         "r" => rest.parse().map_or(Meaning::Unknown, Meaning::Again),
@@ -91,16 +92,32 @@ fn plain_meaning(data: &str) -> Meaning {
     }
 }
 
+/// Whether the command acts on an incident at once, so that its outcome is the answer to its press. A silence without a
+/// time first shows what it would mute, so it is answered like words.
+fn steers(text: &str) -> bool {
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some("/ack" | "/unsilence" | "/investigate"), Some(_), _) => true,
+        (Some("/silence"), Some(_), time) => time.is_some(),
+        _ => false,
+    }
+}
+
+/// Whether a button with this data changes something about an incident.
+pub(super) fn changes_incident(data: &str) -> bool {
+    data.strip_prefix(RUN).is_some_and(|text| steers(text) || text.starts_with("/silence "))
+}
+
 /// The approval whose card has a button with this data.
 pub(super) fn card_of(data: &str) -> Option<ApprovalId> {
     data.strip_prefix("a:").or_else(|| data.strip_prefix("d:"))?.parse().ok()
 }
 
-/// Whether the kept message was a press that decides or stops.
+/// Whether the kept message was a press that decides, stops, or acts on an incident.
 pub(super) fn decides(inbound: &Inbound) -> bool {
     let text = inbound.text.as_str();
     inbound.actor.origin == Origin::Button
-        && (text.starts_with(APPROVE) || text.starts_with(DENY) || text == "/stop")
+        && (text.starts_with(APPROVE) || text.starts_with(DENY) || text == "/stop" || steers(text))
 }
 
 /// A decision is told by the answer to its press and by its card; what is left is evidence and what went wrong.
@@ -212,7 +229,7 @@ pub(super) async fn keep(core: &Core, long: Mutex<Vec<(String, String)>>) {
 /// Says that a message may not have arrived, with a button that shows the reply `id` again.
 pub(super) fn maybe_missing(id: i64) -> Post {
     let text = "⚠ Twice the connection broke while I sent a message here: it may be missing above.";
-    let tap = Tap { label: "Show it again".to_owned(), data: format!("r:{id}") };
+    let tap = Tap::new("Show it again", format!("r:{id}"));
     Post { keyboard: vec![vec![tap]], ..Post::text(Rich::plain(text)) }
 }
 
@@ -256,6 +273,27 @@ mod tests {
             assert_ne!(fitting(&data, &mut long), data);
             assert_eq!(plain_meaning(&long[0].1), want);
         }
+    }
+
+    #[test]
+    fn what_acts_on_an_incident_is_answered_at_once() {
+        let steer = |text: &str| Meaning::Steer(text.to_owned());
+        let words = |text: &str| Meaning::Text(text.to_owned());
+        for (data, want) in [
+            ("t:/ack 47", steer("/ack 47")),
+            ("t:/silence 47 30m", steer("/silence 47 30m")),
+            ("t:/silence 47 until 08:00", steer("/silence 47 until 08:00")),
+            ("t:/unsilence 3", steer("/unsilence 3")),
+            ("t:/investigate 47", steer("/investigate 47")),
+            ("t:/silence 47", words("/silence 47")),
+            ("t:/incident 47", words("/incident 47")),
+            ("t:/ack", words("/ack")),
+            ("t:/acknowledge 47", words("/acknowledge 47")),
+        ] {
+            assert_eq!(plain_meaning(data), want, "{data}");
+        }
+        assert!(changes_incident("t:/ack 47") && changes_incident("t:/silence 47"));
+        assert!(!changes_incident("t:/incident 47") && !changes_incident("a:/ack 47"));
     }
 
     #[test]

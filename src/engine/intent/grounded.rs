@@ -68,7 +68,7 @@ fn filled(asked: &Asked<'_>, call: &ToolCall, spec: &ToolSpec, alone: bool, offe
             (ParamKind::Duration, None) if alone && first(spec, param.name) => {
                 said.span.as_deref().map(Value::from)
             }
-            (ParamKind::Integer { min, max }, None) if alone && param.name != "id" => {
+            (ParamKind::Integer { min, max }, None) if alone && !["id", "incident"].contains(&param.name) => {
                 said.count.map(|n| Value::from(n.clamp(*min, *max)))
             }
             _ => None,

@@ -136,7 +136,7 @@ fn what_was_said_before_completes_what_is_said_now() {
         (Some("show me the logs"), None, "check 7", "check_up(customer_id=7)"),
     ];
     for (open, last, text, want) in table {
-        let asked = Asked { text, earlier: &earlier, open, last, quoted: None };
+        let asked = Asked { text, earlier: &earlier, open, last, quoted: None, incident: None };
         assert_eq!(shown(&understand(&asked, offer)), want, "{text} after {open:?} and {last:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! Plain words without a model: names from the live inventory, the tools that the words speak of, and a verdict that
 //! would rather ask than be wrong. Pure: words and names come in, calls come out; they pass the gate like any other.
 
+mod aside;
 mod clause;
 mod explain;
 mod german;
@@ -18,10 +19,13 @@ mod wished;
 mod words;
 
 #[cfg(test)]
+mod alert_tests;
+#[cfg(test)]
 mod later_tests;
 #[cfg(test)]
 mod table_tests;
 
+use aside::Aside;
 use names::{Mention, Named, Names};
 use reading::{Clause, Reading};
 use target::{Last, Message};
@@ -69,6 +73,8 @@ pub struct Asked<'a> {
     pub open: Option<&'a str>,
     /// The last call in this conversation.
     pub last: Option<&'a ToolCall>,
+    /// The incident whose card the message answers.
+    pub incident: Option<i64>,
 }
 
 /// What there is to ask for.
@@ -219,7 +225,7 @@ pub fn normalised(text: &str, directory: &Directory) -> String {
             (None, Role::Name) => {}
             (None, Role::Text) => out.push("<text>"),
             (None, _) if word.folded.contains(|c: char| c.is_ascii_digit()) => out.push("<number>"),
-            (None, Role::Plain | Role::Value) => out.push(&word.folded),
+            (None, Role::Plain | Role::Value | Role::Aside) => out.push(&word.folded),
         }
     }
     out.join(" ").chars().take(KEPT).collect()
@@ -237,6 +243,10 @@ struct Heard<'a> {
     pasted: Option<String>,
     /// A part of the typed text looks pasted: what stands beside it may be too.
     mixed: bool,
+    /// What it says about alerts beside its wish.
+    aside: Aside,
+    /// The incident whose card it answers.
+    answers: Option<i64>,
 }
 
 /// The person's own words of `text`, quotes taken for text, and what they pasted.
@@ -263,14 +273,17 @@ impl<'a> Heard<'a> {
     fn new(asked: &Asked<'_>, offer: Offer<'a>) -> Self {
         let names = Names::new(offer.directory);
         let (mut words, pasted) = read(asked.text, &names);
+        let mut aside = aside::take(&mut words);
         let mentions = names.find(&mut words, &|w| offer.tools.knows(w));
+        aside::take_kind(&mut aside, &mut words);
         let corrected = offer.tools.correct(&mut words);
         let clauses = clause::split(&words, offer.tools);
         let last = target::last_named(&names, asked.earlier);
         let mixed = !pasted.is_empty();
         let pasted = Some(pasted).filter(|p| p.lines().count() > 1 || p.chars().count() > 40);
         let pasted = asked.quoted.map(str::to_owned).or(pasted);
-        Self { offer, words, mentions, clauses, corrected, last, pasted, mixed }
+        let answers = asked.incident;
+        Self { offer, words, mentions, clauses, corrected, last, pasted, mixed, aside, answers }
     }
 
     /// Whether the message names somebody or something and says nothing else.
@@ -337,7 +350,16 @@ impl<'a> Heard<'a> {
         };
         let parts = valued.into_iter().zip(verbs).enumerate();
         parts
-            .map(|(n, (words, verbs))| Clause::new(words, message.target(n), verbs, self.pasted.as_deref()))
+            .map(|(n, (words, verbs))| {
+                let target = message.target(n);
+                // A card is meant unless somebody else is named.
+                let answers = self.answers.filter(|_| target.source != target::Source::Named);
+                let incident = self.aside.incident.or(answers);
+                let aside = Aside { incident, ..self.aside.clone() };
+                let mut clause = Clause::new(words, target, verbs, self.pasted.as_deref());
+                clause.aside = aside;
+                clause
+            })
             .collect()
     }
 

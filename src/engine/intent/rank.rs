@@ -184,7 +184,7 @@ fn skeleton(words: &[Word]) -> Vec<String> {
         let is_it = word.role == Role::Name
             || word.is_any(lexicon::PRONOUNS) && !word.is("there") && !word.is("same");
         match word.role {
-            Role::Value | Role::Text => continue,
+            Role::Value | Role::Text | Role::Aside => continue,
             Role::Plain if is_it => {}
             Role::Plain
                 if word.is_any(&[

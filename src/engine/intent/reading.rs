@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
+    aside::Aside,
     lexicon,
     rank::{Score, Vocabulary},
     talk,
@@ -37,6 +38,8 @@ pub(super) struct Clause<'a> {
     explained: Option<String>,
     playbook: Option<String>,
     kept_id: Option<String>,
+    /// What is said about alerts beside the wish.
+    pub(super) aside: Aside,
     /// What was pasted or quoted with the message.
     pasted: Option<&'a str>,
 }
@@ -90,7 +93,8 @@ impl<'a> Clause<'a> {
             .flatten();
         let explained =
             says(&words, &["explain", "mean", "means"]).then(|| text::explained(&mut words, 0, to)).flatten();
-        Self { words, target, values, verbs, pattern, explained, playbook, kept_id, pasted }
+        let aside = Aside::default();
+        Self { words, target, values, verbs, pattern, explained, playbook, kept_id, aside, pasted }
     }
 
     /// Every tool with its points here, best first.
@@ -118,7 +122,12 @@ impl<'a> Clause<'a> {
         let (customer, rest): (Vec<_>, Vec<_>) =
             spec.params.iter().filter(lacks).partition(|p| p.kind == ParamKind::Customer);
         let missing: Vec<_> = rest.into_iter().map(|p| p.name).collect();
-        let nobody = !customer.is_empty();
+        let first = calls.first();
+        // An alert is silenced by its incident or by its customer; something has to be named.
+        let nowhere = takes_incident(spec)
+            && wants(|k| *k == ParamKind::Customer)
+            && first.is_some_and(|c| ["incident", "customer_id"].iter().all(|p| !c.args.0.contains_key(*p)));
+        let nobody = !customer.is_empty() || nowhere && spec.is_write();
         let mut points = score.points;
         // A query speaks for itself.
         let is_query = |text: String| text.contains(['(', '{']);
@@ -159,6 +168,9 @@ impl<'a> Clause<'a> {
         let takes = |kind: &ParamKind| spec.params.iter().any(|p| p.kind == *kind);
         let some =
             |used: bool, len: usize| if used && len > 0 { (0..len).map(Some).collect() } else { vec![None] };
+        // An incident says by itself whose it is.
+        let by_incident = takes_incident(spec) && self.aside.incident.is_some();
+        let takes = |kind: &ParamKind| !by_incident && takes(kind);
         let customers: Vec<Option<usize>> = some(takes(&ParamKind::Customer), self.target.customers.len());
         let services: Vec<Option<usize>> = some(takes(&ParamKind::Service), self.target.services.len());
         let mut calls = Vec::new();
@@ -174,6 +186,9 @@ impl<'a> Clause<'a> {
                             service.and_then(|n| self.target.services.get(n)).map(|s| Value::from(s.as_str()))
                         }
                         ParamKind::Integer { .. } if param.name == "id" => self.numbered().map(Value::from),
+                        ParamKind::Integer { .. } if param.name == "incident" => {
+                            self.aside.incident.map(Value::from)
+                        }
                         ParamKind::Integer { min, max } => {
                             let taken = args.values().any(Value::is_number);
                             self.values.count.filter(|_| !taken).map(|n| Value::from(n.clamp(*min, *max)))
@@ -210,6 +225,8 @@ impl<'a> Clause<'a> {
         match param {
             "id" => self.kept_id.clone(),
             "name" | "playbook" => self.playbook.clone(),
+            "what" => self.aside.what.clone(),
+            "until" if takes_incident(spec) => self.aside.until.clone(),
             "host" | "project" => self.place(param),
             "text" if spec.params.len() == 1 => {
                 self.explained.clone().or_else(|| self.pasted.map(str::to_owned))
@@ -305,7 +322,8 @@ impl<'a> Clause<'a> {
             whole(b).cmp(&whole(a)).then(b.points.total_cmp(&a.points))
         });
         let best = fitting.first()?;
-        let takes_customer = best.spec.params.iter().any(|p| p.kind == ParamKind::Customer);
+        let by_incident = takes_incident(best.spec) && self.aside.incident.is_some();
+        let takes_customer = !by_incident && best.spec.params.iter().any(|p| p.kind == ParamKind::Customer);
         let target = &self.target;
         if !target.unsure.is_empty() && takes_customer {
             return Some(Reading::Choose(self.for_each(best, &target.unsure)));
@@ -346,6 +364,7 @@ impl<'a> Clause<'a> {
             explained: self.explained.clone(),
             playbook: self.playbook.clone(),
             kept_id: self.kept_id.clone(),
+            aside: self.aside.clone(),
             pasted: self.pasted,
         };
         asked.fill(candidate.spec)
@@ -477,6 +496,11 @@ impl<'a> Clause<'a> {
                 ])
             })
     }
+}
+
+/// Whether a tool is told an incident by its number.
+fn takes_incident(spec: &ToolSpec) -> bool {
+    spec.params.iter().any(|p| p.name == "incident")
 }
 
 /// "Don't show me the logs": denied where a request begins, not where a fault is told ("it does not answer").

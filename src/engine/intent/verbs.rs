@@ -33,6 +33,8 @@ const VERBS: &[(&str, &[&str])] = &[
     ("stop", &["stop", "stoppe", "stoppen", "halt", "shutdown", "anhalten", "beende", "beenden"]),
     ("clear", &["clear", "flush", "purge", "empty", "invalidate", "leere", "leeren", "flushe", "purge"]),
     ("run", &["run", "execute", "ausfuehren", "starte", "start"]),
+    ("ack", &["ack", "acknowledge", "quittiere", "quittieren"]),
+    ("silence", &["silence", "mute", "snooze", "stummschalten"]),
 ];
 
 /// Verbs of two words, the second perhaps later.
@@ -60,6 +62,8 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("start", "fahre", "hoch"),
     ("start", "fahr", "hoch"),
     ("start", "schalte", "ein"),
+    ("silence", "keep", "quiet"),
+    ("silence", "schalte", "stumm"),
 ];
 
 /// Verbs that mean a tool's own one beside its object alone: "delete the cache".
@@ -239,7 +243,7 @@ fn before(clause: &[Word], first: usize) -> Option<Vec<&str>> {
     let mut rest = Vec::new();
     for word in clause.iter().take(first) {
         match word.role {
-            Role::Name => {}
+            Role::Name | Role::Aside => {}
             Role::Plain if FILLER.contains(&word.en.as_str()) && !word.is("you") => {}
             Role::Plain => rest.push(word.en.as_str()),
             Role::Value | Role::Text => return None,

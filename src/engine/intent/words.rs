@@ -36,6 +36,8 @@ pub(super) enum Role {
     Value,
     /// Text to search for or to explain; says nothing about what is wished.
     Text,
+    /// An incident's number, a silence's end or kind: read already.
+    Aside,
 }
 
 /// One word.

@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::*;
-use crate::{domain::CardState, policy::approval::Ruling, store::Finish};
+use crate::{
+    domain::{CardState, IncidentId},
+    policy::approval::Ruling,
+    store::{AlertRows, Finish},
+};
 
 const DIR: &str = "OPSBOT_TEST_KILL_DIR";
 const ROUNDS: usize = 6;
@@ -40,6 +44,55 @@ async fn child() {
     }
 }
 
+/// The child that keeps incidents.
+#[tokio::test]
+#[ignore = "started by `a_group_of_alerts_is_whole_after_a_kill`"]
+async fn alerts_child() {
+    let Some(dir) = std::env::var_os(DIR) else { return };
+    let store = open(Path::new(&dir)).await;
+    for id in store.alerts_restore(at(0)).await.unwrap().last_incident + 1.. {
+        let (incident, event, page) =
+            (alerts::incident(id, Some("19")), alerts::event(id, "opened"), alerts::page(id, "1", 1));
+        let fires: Vec<_> = (0..40).map(|n| alerts::alert(id, &format!("host-{n}"))).collect();
+        let audit = entry(AuditKind::Alert, "took it");
+        let rows = AlertRows {
+            incidents: vec![&incident],
+            alerts: fires.iter().collect(),
+            silences: vec![],
+            events: vec![&event],
+            boards: vec![("a", &page)],
+            audit: vec![&audit],
+        };
+        store.alerts_commit(&rows).await.unwrap();
+        say(&format!("kept {id}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_alerts_is_whole_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..ROUNDS {
+        let state = dir.path().to_owned();
+        let count = 1 + (round * 5) % 11;
+        let said =
+            tokio::task::spawn_blocking(move || killed_after("alerts_child", &state, count)).await.unwrap();
+        let last: i64 = said.last().unwrap().strip_prefix("kept ").unwrap().parse().unwrap();
+        let store = open(dir.path()).await;
+        let kept = store.alerts_restore(at(0)).await.unwrap();
+        let there = kept.last_incident;
+        assert!(there == last || there == last + 1, "{last} was kept, {there} is there");
+        let count = usize::try_from(there).unwrap();
+        assert_eq!((kept.incidents.len(), kept.alerts.len()), (count, 40 * count));
+        assert_eq!(store.boards(at(0)).await.unwrap()["a"].pages.len(), count);
+        for id in 1..=there {
+            assert_eq!(store.incident_story(IncidentId(id)).await.unwrap().unwrap().1.len(), 1);
+        }
+        let audit = store.audit_verify(&[]).await.unwrap();
+        assert!(audit.integrity && audit.rows == u64::try_from(there).unwrap(), "{audit:?}");
+        store.close().await.unwrap();
+    }
+}
+
 /// Writes past the test harness, at once.
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
@@ -48,9 +101,9 @@ fn say(line: &str) {
 }
 
 /// Starts the child, kills it after so many acknowledgements, gives them all.
-fn killed_after(dir: &Path, count: usize) -> Vec<String> {
+fn killed_after(child: &str, dir: &Path, count: usize) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::tests::kill::child", "--ignored", "--nocapture"])
+        .args(["--exact", &format!("store::tests::kill::{child}"), "--ignored", "--nocapture"])
         .env(DIR, dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -73,7 +126,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     for round in 0..ROUNDS {
         let state = dir.path().to_owned();
         let count = 3 + (round * 7) % 13;
-        let said = tokio::task::spawn_blocking(move || killed_after(&state, count)).await.unwrap();
+        let said = tokio::task::spawn_blocking(move || killed_after("child", &state, count)).await.unwrap();
         let store = open(dir.path()).await;
         let open_now: Vec<_> = store.inbox_open().await.unwrap().into_iter().map(|(id, ..)| id).collect();
         for line in &said {

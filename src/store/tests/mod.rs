@@ -1,5 +1,6 @@
 //! Tests of the store against real files.
 
+mod alerts;
 mod approvals;
 mod audit;
 mod channel;
@@ -122,7 +123,7 @@ async fn tamper(dir: &Path, sql: &'static str) {
 
 impl Store {
     /// Runs a statement on the store's own connection.
-    async fn pragma(&self, sql: &'static str) {
+    pub(crate) async fn pragma(&self, sql: &'static str) {
         let mut db = self.0.db.read().await.unwrap();
         sqlx::raw_sql(sql).execute(db.conn().unwrap()).await.unwrap();
     }

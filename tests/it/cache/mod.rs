@@ -4,4 +4,4 @@ mod faults;
 mod redis;
 mod rig;
 mod varnish;
-pub use rig::free_port;
+pub use rig::{free_port, have};

@@ -119,6 +119,7 @@ impl Rig {
             cancel: self.cancel.clone(),
             progress: Arc::new(move |line| progress.lock().unwrap().push(line)),
             notes: Arc::new(NoNotes),
+            person: "anna".into(),
         }
     }
 

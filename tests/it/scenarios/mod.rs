@@ -1,5 +1,6 @@
 //! Whole conversations over the real engine: real store, policy and model client; a scripted model and a small site.
 
+mod alerting;
 mod approvals;
 mod basics;
 mod bytes;

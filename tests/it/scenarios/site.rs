@@ -5,12 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use opsbot::{
     agent::port::{RunContext, Tool},
+    docker::DockerHosts,
     domain::{
         Block, ContainerRef, Customer, CustomerId, Finding, Level, Outcome, Param, ParamKind, PlanStep,
         ResolvedCall, Risk, ServiceName, Severity, Target, ToolCall, ToolError, ToolOutput, ToolSpec,
         Untrusted,
     },
     engine::{Directory, Registry, playbook},
+    inventory::{CustomerConfig, InventorySource, LabelNames, Rules},
     policy::Permit,
     tools,
 };
@@ -130,6 +132,17 @@ impl Site {
             .flat_map(|(id, _)| SERVICES.map(|s| (CustomerId::from(*id), ServiceName::from(s))))
             .collect();
         Directory { customers: customers.to_vec(), services }
+    }
+
+    /// An inventory that knows the same customers and no container.
+    pub fn inventory() -> InventorySource {
+        let customers = Self::directory().customers.into_iter().map(|customer| CustomerConfig {
+            customer,
+            containers: vec![],
+            hosts: vec![],
+        });
+        let rules = Rules::new(LabelNames::default(), customers.collect()).unwrap();
+        InventorySource::new(DockerHosts::connect(vec![]), rules)
     }
 
     /// All tools over this site, `more`, and those that have no body.

@@ -12,7 +12,8 @@ use opsbot::{
         Outbound, Role, TurnStatus, Untrusted,
     },
     engine::{
-        Bounds, Brain, Directory, Engine, KnownPeople, Memory, Parts, Reloaded, Sink, people::Configured,
+        Alerting, Bounds, Brain, Directory, Engine, KnownPeople, Memory, Parts, Reloaded, Sink,
+        people::Configured,
     },
     llm::{self, Dialect},
     playbook::Playbooks,
@@ -59,6 +60,8 @@ pub struct Setup {
     pub spares: Vec<String>,
     /// Questions that a model host is asked at once.
     pub parallel: usize,
+    /// Alerting over a desk.
+    pub alerting: Option<Alerting>,
 }
 
 impl Default for Setup {
@@ -89,6 +92,7 @@ impl Default for Setup {
             directory: None,
             spares: vec![],
             parallel: 64,
+            alerting: None,
         }
     }
 }
@@ -279,6 +283,7 @@ fn parts(setup: &Setup, site: &Arc<Site>, model: Option<&FakeModel>, dir: &Path,
         counters: Counters::new(Timestamp::now()),
         bounds: setup.bounds,
         memory: setup.memory,
+        alerting: setup.alerting.clone(),
     }
 }
 

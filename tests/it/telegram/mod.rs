@@ -1,5 +1,6 @@
 //! The Telegram channel from the outside.
 
+mod alerts;
 mod approvals;
 mod courier;
 mod doctor;

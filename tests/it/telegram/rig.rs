@@ -126,7 +126,8 @@ impl Line {
             edit_every: self.edit_every,
         };
         let counters = Counters::new(Timestamp::now());
-        let mut phone = Phone { world, telegram, timing, counters, running: None, process: None };
+        let mut phone =
+            Phone { world, telegram, timing, counters, pager: None, running: None, process: None };
         phone.connect().await;
         phone
     }
@@ -145,6 +146,8 @@ pub struct Phone {
     pub world: World,
     pub telegram: FakeTelegram,
     pub counters: Counters,
+    /// The alerts that the channel shows from its next start.
+    pub pager: Option<opsbot::pager::Pager>,
     timing: Timing,
     running: Option<Running>,
     /// What the channel, its turns and its writes run on; a crash takes all of it away.
@@ -198,6 +201,7 @@ impl Phone {
             api: Api::new(&self.telegram.url(), self.telegram.token(), timeouts).unwrap(),
             settings,
             courier: courier::Settings { limits, waits, ..courier::Settings::new(shapes) },
+            pager: self.pager.clone(),
             transcriber: Arc::new(NotSetUp),
             counters: self.counters.clone(),
             vitals: Default::default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::{
-    RequestBuilder,
+    RequestBuilder, Url,
     header::{CONTENT_TYPE, HeaderValue},
     multipart::{Form, Part},
 };
@@ -160,8 +160,13 @@ fn media(kind: &str, caption: &Rich) -> Value {
 }
 
 fn keyboard(rows: &[Vec<Tap>]) -> Option<InlineKeyboardMarkup> {
-    let button = |tap: &Tap| InlineKeyboardButton::callback(&tap.label, &tap.data);
-    (!rows.is_empty()).then(|| InlineKeyboardMarkup::new(rows.iter().map(|row| row.iter().map(button))))
+    let button = |tap: &Tap| match tap.link.then(|| Url::parse(&tap.data)) {
+        None => Some(InlineKeyboardButton::callback(&tap.label, &tap.data)),
+        // Telegram would refuse the whole message for it.
+        Some(url) => url.ok().map(|url| InlineKeyboardButton::url(&tap.label, url)),
+    };
+    (!rows.is_empty())
+        .then(|| InlineKeyboardMarkup::new(rows.iter().map(|row| row.iter().filter_map(button))))
 }
 
 fn some<T>(list: &[T]) -> Option<&[T]> {
@@ -180,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_post_becomes_the_method_that_its_kind_demands() {
-        let tap = Tap { label: "Yes".into(), data: "y:1".into() };
+        let tap = Tap::new("Yes", "y:1");
         let text = Post { keyboard: vec![vec![tap]], quiet: true, ..Post::text(bold("hey")) };
         let photo =
             Post { body: Body::Photo { png: Arc::from(*b"png"), caption: bold("cap") }, ..text.clone() };

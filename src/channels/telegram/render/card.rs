@@ -95,9 +95,9 @@ fn keyboard(card: &Card, whole: bool) -> Vec<Vec<Tap>> {
         (Risk::TwoPerson, true) => "✅ Confirm (2 of 2)",
         (Risk::Safe | Risk::Confirm | Risk::Blocked, _) => "✅ Confirm",
     };
-    let mut row = vec![Tap { label: "✖ Deny".into(), data: format!("d:{}", card.id) }];
+    let mut row = vec![Tap::new("✖ Deny", format!("d:{}", card.id))];
     if whole {
-        row.insert(0, Tap { label: confirm.into(), data: format!("a:{}", card.id) });
+        row.insert(0, Tap::new(confirm, format!("a:{}", card.id)));
     }
     vec![row]
 }

@@ -78,7 +78,8 @@ pub(super) fn sendable(post: &Post) -> Result<(), String> {
         }
     }
     for tap in post.keyboard.iter().flatten() {
-        if is_blank(&tap.label) || tap.data.is_empty() || tap.data.len() > DATA_LIMIT {
+        let limit = if tap.link { 2048 } else { DATA_LIMIT };
+        if is_blank(&tap.label) || tap.data.is_empty() || tap.data.len() > limit {
             return Err(format!("{tap:?}"));
         }
     }

@@ -72,6 +72,8 @@ fn brief(block: &Block) -> Option<Rich> {
         Block::Chart(chart) => pen.text("📈 ").bold(&line(&chart.title)),
         Block::File { name, .. } => pen.text("📎 ").code(&line(name)),
         Block::Buttons { title, .. } => pen.bold(&line(title)),
+        Block::Alert(card) => pen.text(excerpt::mark(card.severity)).text(" ").bold(&line(&card.title)),
+        Block::Storm(card) => pen.text("⛈ ").bold(&count(card.list.len(), "incident")),
         Block::Card(card) => pen.text("⏳ ").code(&card.calls.first().map(|c| line(c)).unwrap_or_default()),
     };
     let rich = pen.finish();

@@ -35,8 +35,10 @@ pub fn mark_repeat(mut post: Post) -> Post {
     post
 }
 
-/// The message without its formatting: for when its entities were refused.
+/// The message without its formatting and links: for when its entities, or where a button leads, were refused.
 pub fn plain(mut post: Post) -> Post {
+    post.keyboard.iter_mut().for_each(|row| row.retain(|tap| !tap.link));
+    post.keyboard.retain(|row| !row.is_empty());
     rich_of(&mut post.body).0.entities.clear();
     post
 }

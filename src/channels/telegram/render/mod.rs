@@ -3,10 +3,14 @@
 //! Foreign words stand in code wherever Telegram would make something tappable of them: logs, tables and quotes as a
 //! whole, in prose the command or name itself.
 
+mod alert;
+#[cfg(test)]
+mod alert_tests;
 mod card;
 #[cfg(test)]
 mod checks;
 mod excerpt;
+mod inert;
 mod live;
 mod markdown;
 #[cfg(test)]
@@ -17,6 +21,7 @@ mod rich;
 mod split;
 #[cfg(test)]
 mod split_tests;
+mod storm;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -26,10 +31,12 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+pub use alert::{alert, alert_caption, alert_photo, chart_beside, ring};
 pub use card::{brief, card};
 pub use live::live;
 pub use mending::{mark_repeat, plain, shorten};
 pub use split::split;
+pub use storm::storm;
 
 use super::post::{self, Body, DATA_LIMIT, ENTITY_LIMIT, Post, Rich, Tap};
 use crate::domain::{Block, Chart, Level};
@@ -121,6 +128,14 @@ impl Page<'_, '_> {
             Block::Chart(chart) => self.chart(chart),
             Block::File { name, bytes, summary } => self.flow(file(name, *bytes, summary), "file"),
             Block::Buttons { title, buttons } => self.buttons(title, buttons),
+            Block::Alert(card) => {
+                self.alone(alert::alert(card, self.look));
+                card.chart.iter().for_each(|chart| self.chart(chart));
+            }
+            Block::Storm(card) => {
+                self.alone(storm::storm(card, self.look));
+                self.posts.extend(storm::list(card));
+            }
             Block::Card(one) => {
                 self.flush(vec![]);
                 self.posts.extend(card::annex(one, self.look));
@@ -215,7 +230,7 @@ impl Page<'_, '_> {
                 // A choice that cannot be a button can still be typed.
                 pen.text("\n").code(&cut(&text, 200));
             } else {
-                taps.push(Tap { label, data });
+                taps.push(Tap::new(label, data));
             }
         }
         self.flow(pen.finish(), "choices");

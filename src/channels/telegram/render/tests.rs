@@ -178,7 +178,7 @@ fn buttons_stand_below_the_words_they_belong_to() {
         "Two are down.\n\nWhich one?\n/longer",
         &[("bold", "Which one?"), ("code", "/longer")],
     );
-    let tap = |label: &str, n: usize| Tap { label: label.into(), data: format!("t:{n:08x}") };
+    let tap = |label: &str, n: usize| Tap::new(label, format!("t:{n:08x}"));
     assert_eq!(post.keyboard, [vec![tap("web", 9), tap("db", 8)], vec![tap("/help", 5)]]);
     let gap = pairs(&[("/logs <customer> [lines]", "/logs <customer> [lines]"), ("a < b", "is a <b>?")]);
     let gaps = only(&[Block::Buttons { title: "?".into(), buttons: gap }]);
@@ -304,7 +304,7 @@ fn a_pending_card_shows_everything_that_is_decided_about() {
             ("code", "00000000000000000000000000000abc"),
         ],
     );
-    let tap = |label: &str, data: &str| Tap { label: label.into(), data: data.into() };
+    let tap = |label: &str, data: &str| Tap::new(label, data);
     let id = "00000000000000000000000000000abc";
     assert_eq!(
         post.keyboard,

@@ -123,7 +123,7 @@ async fn what_is_really_too_long_comes_in_parts_in_order() {
 #[tokio::test]
 async fn a_press_is_answered_through_faults_and_too_late_is_fine() {
     let desk = desk().await;
-    let tap = Tap { label: "Yes".into(), data: "y".into() };
+    let tap = Tap::new("Yes", "y");
     let card = Post { keyboard: vec![vec![tap]], ..post("sure?") };
     let sent = desk.courier.send(Place::chat(ANNA), Lane::Critical, card, Attempt::First).await.unwrap();
     let answered = [SLOW_DOWN, Fault::BadGateway, Fault::LandThenDrop, Fault::DropBeforeLanding, Fault::Hang];

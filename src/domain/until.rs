@@ -92,12 +92,20 @@ fn read(words: &[String], now: &Zoned) -> Option<Timestamp> {
         [] => None,
         [one] if let Some(at) = clock(one) => later(now, now.date(), at, 1),
         [one] if let Ok(at) = one.to_uppercase().parse::<Timestamp>() => Some(at),
-        [date @ .., last] if let (false, Some(at)) = (date.is_empty(), clock(last)) => {
-            let step = if date.len() == 1 && weekday(date).is_some() { 7 } else { 0 };
-            later(now, day(date, now)?, at, step)
-        }
-        date => span(words, now).or_else(|| later(now, day(date, now)?, Time::midnight(), 0)),
+        [date @ .., last] if let (false, Some(at)) = (date.is_empty(), clock(last)) => on(date, at, now),
+        date => span(words, now).or_else(|| later(now, day(date, now)?, Time::midnight(), 0)).or_else(|| {
+            // "Tomorrow 8": an hour alone only behind a day.
+            let (last, date) = date.split_last()?;
+            let hour = last.parse().ok().filter(|_| !date.is_empty())?;
+            on(date, Time::new(hour, 0, 0, 0).ok()?, now)
+        }),
     }
+}
+
+/// The day that `date` names at `at`; a weekday's time that is over means the next week's.
+fn on(date: &[&str], at: Time, now: &Zoned) -> Option<Timestamp> {
+    let step = if date.len() == 1 && weekday(date).is_some() { 7 } else { 0 };
+    later(now, day(date, now)?, at, step)
 }
 
 /// `date` at `at`, moved on by `step` days when that is over.
@@ -263,6 +271,10 @@ mod tests {
             ("until next Friday", "2026-11-27 00:00"),
             ("until Saturday", "2026-11-28 00:00"),
             ("until tomorrow 9am", "2026-11-22 09:00"),
+            ("until tomorrow 8", "2026-11-22 08:00"),
+            ("until tomorrow at 8", "2026-11-22 08:00"),
+            ("bis morgen 8 Uhr", "2026-11-22 08:00"),
+            ("until Monday 7", "2026-11-23 07:00"),
             ("until today 6pm", "2026-11-21 18:00"),
             ("until 18:00", "2026-11-21 18:00"),
             ("until 8:00", "2026-11-22 08:00"),
@@ -292,6 +304,7 @@ mod tests {
             "for 19",
             "until 2020-01-01",
             "until 25:00",
+            "until tomorrow 25",
             "May 77",
             "99999999999 weeks",
             "until today",

@@ -1,13 +1,23 @@
-//! The tool `list_active_alerts`: what Prometheus says is wrong, worst first.
+//! The tool `list_active_alerts`: what is wrong, worst first, from the desk or from Prometheus; and the tools over the desk.
+
+mod acts;
+pub mod chart;
+mod desk;
+mod incidents;
 
 use std::{cmp::Reverse, collections::BTreeMap, fmt, fmt::Write, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
+pub use acts::{AckAlert, SilenceAlert};
+pub use desk::DeskTools;
+pub use incidents::{AlertHistory, GetIncident, WhoIsOnCall};
+
 use super::{evidence::AlertSample, playbooks};
 use crate::{
     agent::port::{RunContext, Tool},
+    alerts::tell,
     domain::{
         Args, Block, CustomerId, Outcome, ResolvedCall, Risk, ServiceName, Target, ToolCall, ToolError,
         ToolOutput, ToolSpec, Untrusted,
@@ -46,6 +56,7 @@ pub struct ListActiveAlerts {
     prometheus: Option<Prometheus>,
     labels: LabelNames,
     playbooks: Arc<Playbooks>,
+    desk: Option<DeskTools>,
 }
 
 impl fmt::Debug for ListActiveAlerts {
@@ -57,7 +68,12 @@ impl fmt::Debug for ListActiveAlerts {
 impl ListActiveAlerts {
     /// The tool; without a Prometheus it says what to configure.
     pub fn new(prometheus: Option<Prometheus>, labels: LabelNames, playbooks: Arc<Playbooks>) -> Self {
-        Self { spec: Self::known(), prometheus, labels, playbooks }
+        Self { spec: Self::known(), prometheus, labels, playbooks, desk: None }
+    }
+
+    /// The same over the desk, which knows more than Prometheus alone.
+    pub fn over(self, desk: Option<DeskTools>) -> Self {
+        Self { desk, ..self }
     }
 
     /// What is known of it before there are playbooks.
@@ -88,6 +104,9 @@ impl ListActiveAlerts {
     /// # Errors
     /// [`ToolError::BackendDown`] when Prometheus is not configured or does not answer.
     pub async fn report(&self, now: Timestamp) -> Result<ToolOutput, ToolError> {
+        if let Some(desk) = &self.desk {
+            return Ok(self.report_desk(desk, now));
+        }
         let prometheus = self.prometheus.as_ref().ok_or_else(|| ToolError::BackendDown {
             backend: "Prometheus".into(),
             detail: "none is configured".into(),
@@ -96,12 +115,47 @@ impl ListActiveAlerts {
         let records = prometheus.alerts().await?;
         let labels = records.iter().filter(|r| r.state == "firing").map(plain_labels).collect::<Vec<_>>();
         let mut output = render(&select(records, &self.labels, None), now);
-        let runs = playbooks::suggestions(&self.playbooks, &labels, &self.labels.customer);
+        self.suggest(&labels, &mut output);
+        Ok(output)
+    }
+
+    /// The open incidents, worst first.
+    fn report_desk(&self, tools: &DeskTools, now: Timestamp) -> ToolOutput {
+        let times = tools.times(now);
+        let (mut output, labels) = tools.pager.look(|desk| {
+            let open: Vec<_> = desk.open().into_iter().map(|i| (i, desk.alerts_of(i.id))).collect();
+            let firing = open.iter().flat_map(|(_, alerts)| alerts).filter(|a| a.signal.firing);
+            let labels: Vec<_> = firing.map(|a| a.signal.labels.clone()).take(MAX_SHOWN).collect();
+            let summary = match open.len() {
+                0 => "Nothing fires: no incident is open.".to_owned(),
+                n => format!("{n} open incidents."),
+            };
+            let mut text = format!("{summary}\n");
+            for (incident, alerts) in open.iter().take(MAX_SHOWN) {
+                writeln!(text, "incident {}", tell::summary(incident, alerts, &times)).ok();
+            }
+            let mut blocks = vec![Block::text(&summary)];
+            if !open.is_empty() {
+                let more = open.len().saturating_sub(tell::MOST);
+                let title = if more > 0 {
+                    format!("The worst {} of {}", tell::MOST, open.len())
+                } else {
+                    "Open incidents".into()
+                };
+                blocks.push(tell::table(&title, &open, &times));
+            }
+            (ToolOutput { outcome: Outcome::Ok, summary, text, blocks }, labels)
+        });
+        self.suggest(&labels, &mut output);
+        output
+    }
+
+    fn suggest(&self, labels: &[BTreeMap<String, String>], output: &mut ToolOutput) {
+        let runs = playbooks::suggestions(&self.playbooks, labels, &self.labels.customer);
         if !runs.is_empty() {
             let buttons = runs.into_iter().take(MAX_SUGGESTED).map(|run| (run.clone(), run)).collect();
             output.blocks.push(Block::Buttons { title: "Playbooks for these alerts:".into(), buttons });
         }
-        Ok(output)
     }
 }
 
@@ -119,6 +173,17 @@ impl Tool for ListActiveAlerts {
     async fn call(&self, _permit: Permit, cx: &RunContext) -> Result<ToolOutput, ToolError> {
         self.report(cx.now).await
     }
+}
+
+/// The tools over the desk besides `list_active_alerts`.
+pub fn over_desk(desk: &DeskTools) -> Vec<Arc<dyn Tool>> {
+    vec![
+        Arc::new(GetIncident::new(desk.clone())),
+        Arc::new(AlertHistory::new(desk.clone())),
+        Arc::new(AckAlert::new(desk.clone())),
+        Arc::new(SilenceAlert::new(desk.clone())),
+        Arc::new(WhoIsOnCall::new(desk.clone())),
+    ]
 }
 
 /// All firing and pending alerts, of one customer or of all, worst and oldest first.
