@@ -16,7 +16,8 @@ use opsbot::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::rig::{ANNA, GROUP, Line, Phone};
+use super::rig::{ANNA, GROUP, Line, Phone, SOON};
+use crate::fake::telegram::Shown;
 
 /// What marks a copy that may be a second one.
 const MARK: &str = "↻ Possibly a repeat";
@@ -103,6 +104,22 @@ impl Watch {
             open.find(|i| i.subject.customer.as_ref().is_some_and(|c| c.as_str() == whose)).map(|i| i.id)
         };
         self.pager.look(find).unwrap()
+    }
+
+    /// Waits until the pager knows that this message is a card, or that it is none any more.
+    async fn knows(&self, card: &Shown, stands: bool) {
+        let place = format!("telegram:{}:0", card.chat);
+        let known = || {
+            let name = |mark: &&str| self.pager.incident_at(&place, &format!("{}{mark}", card.id)).is_some();
+            ["", "p", "c"].iter().any(name)
+        };
+        let mut changes = self.pager.changes();
+        let waited = async {
+            while known() != stands {
+                changes.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(SOON, waited).await.expect("the pager does not learn it");
     }
 
     /// What was found out comes with a chart.

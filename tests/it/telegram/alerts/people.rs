@@ -10,6 +10,7 @@ async fn an_answer_to_a_card_is_about_its_incident() {
     let watch = watch(Line::default(), &[GROUP]).await;
     watch.report(19, "critical", true).await;
     let card = watch.phone.sees(GROUP, "🛑 CRITICAL").await;
+    watch.knows(&card, true).await;
     watch.phone.telegram.join(GROUP, BEN);
     watch.phone.telegram.reply(GROUP, BEN, card.id, "/check_up 19");
     watch.phone.sees(GROUP, "upstream timed out").await;
