@@ -42,7 +42,8 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
 /// Options for the file that takes writes. `FULL` holds for every row: commits are few, and each must outlive a
 /// power loss; a read's audit costs no commit of its own because it rides the turn's.
 pub(super) fn writer(path: &Path) -> SqliteConnectOptions {
-    options(path).journal_mode(SqliteJournalMode::Wal)
+    // Folded in when it is as large as it is kept (`journal_size_limit`): storms of alerts write a page more than once.
+    options(path).journal_mode(SqliteJournalMode::Wal).pragma("wal_autocheckpoint", "4000")
 }
 
 impl Db {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use futures::{TryStreamExt, stream::BoxStream};
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use serde::de::DeserializeOwned;
+use sqlx::{QueryBuilder, Row, Sqlite, sqlite::SqliteRow};
 
 use super::{Store, StoreError, from_json, micros};
 use crate::{
@@ -15,6 +17,10 @@ use crate::{
 const EVENTS: i64 = 1000;
 /// How many incidents one transaction of a sweep takes, so that nobody waits for long.
 const SWEPT: i64 = 500;
+
+/// The incidents that one transaction of a sweep forgets; the newest number stays.
+const WHICH: &str =
+    "(SELECT id FROM incidents WHERE resolved_at <= $1 AND id < (SELECT MAX(id) FROM incidents))";
 
 /// What of the incidents that were is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,31 +56,26 @@ impl Store {
             "SELECT id, body FROM incidents WHERE resolved_at IS NULL UNION ALL \
              SELECT id, body FROM incidents WHERE resolved_at >= $1 AND EXISTS \
              (SELECT 1 FROM pages p WHERE p.incident = id AND p.shown < revision) ORDER BY id",
-        )
-        .bind(micros(since))
-        .fetch_all(db.conn()?)
-        .await?;
+        );
+        let incidents = read_each(incidents.bind(micros(since)).fetch(db.conn()?), "incident").await?;
         let alerts = sqlx::query(
             "SELECT a.incident, a.body FROM incidents i CROSS JOIN alerts a ON a.incident = i.id \
              WHERE i.resolved_at IS NULL UNION ALL \
              SELECT a.incident, a.body FROM incidents i CROSS JOIN alerts a ON a.incident = i.id \
              WHERE i.resolved_at >= $1 AND EXISTS \
              (SELECT 1 FROM pages p WHERE p.incident = i.id AND p.shown < i.revision)",
-        )
-        .bind(micros(since))
-        .fetch_all(db.conn()?)
-        .await?;
-        let silences = sqlx::query("SELECT id, body FROM silences WHERE ends_at > $1 ORDER BY id")
-            .bind(micros(since))
-            .fetch_all(db.conn()?)
-            .await?;
+        );
+        let alerts = alerts.bind(micros(since)).fetch(db.conn()?);
+        let alerts = read_each(alerts, "an alert of incident").await?;
+        let silences = sqlx::query("SELECT id, body FROM silences WHERE ends_at > $1 ORDER BY id");
+        let silences = read_each(silences.bind(micros(since)).fetch(db.conn()?), "silence").await?;
         let last = sqlx::query("SELECT (SELECT MAX(id) FROM incidents), (SELECT MAX(id) FROM silences)")
             .fetch_one(db.conn()?)
             .await?;
         Ok(Restored {
-            incidents: read(&incidents, "incident")?,
-            alerts: read(&alerts, "an alert of incident")?,
-            silences: read(&silences, "silence")?,
+            incidents,
+            alerts,
+            silences,
             last_incident: last.try_get::<Option<i64>, _>(0)?.unwrap_or(0),
             last_silence: last.try_get::<Option<i64>, _>(1)?.unwrap_or(0),
         })
@@ -192,8 +193,6 @@ impl Store {
             tx.commit().await?;
             return Ok(0);
         };
-        const WHICH: &str =
-            "(SELECT id FROM incidents WHERE resolved_at <= $1 AND id < (SELECT MAX(id) FROM incidents))";
         for table in ["alerts", "incident_events", "pages"] {
             sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE incident IN {WHICH}")))
                 .bind(last)
@@ -213,13 +212,23 @@ impl Store {
 }
 
 /// The bodies of rows that begin with a number and a body.
-fn read<T: serde::de::DeserializeOwned>(
-    rows: &[sqlx::sqlite::SqliteRow],
+fn read<T: DeserializeOwned>(rows: &[SqliteRow], what: &str) -> Result<Vec<T>, StoreError> {
+    rows.iter().map(|row| body(row, what)).collect()
+}
+
+/// As [`read`], without holding more than one row besides what becomes of it.
+async fn read_each<T: DeserializeOwned>(
+    mut rows: BoxStream<'_, Result<SqliteRow, sqlx::Error>>,
     what: &str,
 ) -> Result<Vec<T>, StoreError> {
-    let one = |row: &sqlx::sqlite::SqliteRow| {
-        let id: i64 = row.try_get(0)?;
-        from_json(row.try_get(1)?, || format!("{what} {id}"))
-    };
-    rows.iter().map(one).collect()
+    let mut all = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        all.push(body(&row, what)?);
+    }
+    Ok(all)
+}
+
+fn body<T: DeserializeOwned>(row: &SqliteRow, what: &str) -> Result<T, StoreError> {
+    let id: i64 = row.try_get(0)?;
+    from_json(row.try_get(1)?, || format!("{what} {id}"))
 }

@@ -97,7 +97,15 @@ impl Texts {
 }
 
 fn bodies(rows: &[impl Serialize]) -> Result<Vec<String>, StoreError> {
-    rows.iter().map(to_json).collect()
+    let mut room = 0;
+    let body = |row| {
+        // Rows of a table are of much the same length: room for the last one saves growing.
+        let mut text = Vec::with_capacity(room);
+        serde_json::to_writer(&mut text, row).map_err(|e| StoreError::Database(e.to_string()))?;
+        room = text.len() + text.len() / 8;
+        String::from_utf8(text).map_err(|e| StoreError::Database(e.to_string()))
+    };
+    rows.iter().map(body).collect()
 }
 
 async fn write(tx: &mut Tx<'_>, rows: &AlertRows<'_>, texts: Texts) -> Result<(), StoreError> {
