@@ -40,7 +40,6 @@ const BODY_TIME: Duration = Duration::from_millis(1500);
 /// The surface, its pager and its store.
 pub struct Rig {
     pub at: Place,
-    pub pager: Pager,
     pub counters: Counters,
     stop: CancellationToken,
     running: Vec<JoinHandle<Result<(), String>>>,
@@ -63,7 +62,7 @@ impl Rig {
             tokio::spawn(async move { server.run(serving).await }),
             tokio::spawn(async move { keeper.run(keeping).await }),
         ];
-        Self { at, pager, counters, stop, running, pager_stop }
+        Self { at, counters, stop, running, pager_stop }
     }
 
     /// The pager's task ends: nothing is kept any more.

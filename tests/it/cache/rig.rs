@@ -230,7 +230,12 @@ impl Rig {
 
     /// Runs `fresh` as after a yes to the card that showed `shown`.
     pub async fn run(&self, shown: ResolvedCall, fresh: ResolvedCall) -> Result<ToolOutput, ToolError> {
-        let anna = Actor { role: Role::Admin, channel: ChannelKind::Console, origin: Origin::Typed };
+        let anna = Actor {
+            person: "anna".into(),
+            role: Role::Admin,
+            channel: ChannelKind::Console,
+            origin: Origin::Typed,
+        };
         let now = Timestamp::now();
         let spec = self.tool.spec();
         let question =

@@ -63,7 +63,9 @@ fn logs(t: &Transcript) -> Vec<(String, usize, u64)> {
 
 #[track_caller]
 fn shows(t: &Transcript, parts: &[&str]) {
-    parts.iter().for_each(|part| t.has(part));
+    for part in parts {
+        t.has(part);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

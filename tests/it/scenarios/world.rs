@@ -421,8 +421,9 @@ impl Transcript {
     }
 
     #[track_caller]
-    pub fn has(&self, part: &str) {
+    pub fn has(&self, part: &str) -> &Self {
         assert!(self.shown().contains(part), "`{part}` is not in:\n{}", self.shown());
+        self
     }
 
     #[track_caller]
