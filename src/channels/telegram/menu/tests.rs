@@ -178,7 +178,20 @@ fn help_is_grouped_and_fits_a_message_and_a_role() {
     let of = |e: &MessageEntity| String::from_utf16(&units[e.offset..e.offset + e.length]).unwrap();
     let code = |e: &&MessageEntity| e.kind == teloxide::types::MessageEntityKind::Code;
     let coded: Vec<_> = rich.entities.iter().filter(code).map(of).collect();
-    assert_eq!(coded, ["/search_output <id>", "/get_rows <customer_id> <table>", "/approve ID", "/deny ID"]);
+    assert_eq!(
+        coded,
+        [
+            "/search_output <id>",
+            "/get_rows <customer_id> <table>",
+            "/approve ID",
+            "/deny ID",
+            "/ack N",
+            "/silence N [30m | until 08:00 | MATCHERS for 2h]",
+            "/unsilence ID",
+            "/incident N",
+            "/investigate N"
+        ]
+    );
     let viewer = help(Role::Viewer);
     assert!(!text(&viewer).contains("restart") && !text(&viewer).contains("unfreeze"), "{viewer:?}");
     assert_eq!(shown(&viewer).concat()[0], ("Customers", "m:p:0"));
@@ -280,7 +293,12 @@ fn the_command_menu_keeps_to_telegrams_limits_and_to_the_role() {
             "status",
             "whoami",
             "model",
-            "version"
+            "version",
+            "silences",
+            "incident",
+            "investigate",
+            "digest",
+            "oncall"
         ]
     );
     assert!(names(Role::Operator).contains(&"restart_container".into()));
