@@ -56,6 +56,9 @@ pub struct Settings {
     pub cards: CardRules,
 }
 
+/// What an alert suggests: buttons' labels and their commands.
+pub type Suggest = Arc<dyn Fn(&Labels, &Subject) -> Vec<(String, String)> + Send + Sync>;
+
 /// What stands on cards besides the alerts' own words.
 #[derive(Clone)]
 pub struct CardRules {
@@ -63,8 +66,8 @@ pub struct CardRules {
     pub runbook_hosts: Vec<String>,
     /// How a customer is called (`19 Bloom Flowers`).
     pub customer: Arc<dyn Fn(&CustomerId) -> String + Send + Sync>,
-    /// The playbooks that an alert suggests: a button's label and its command.
-    pub suggest: Arc<dyn Fn(&Labels, &Subject) -> Vec<(String, String)> + Send + Sync>,
+    /// The playbooks that an alert suggests.
+    pub suggest: Suggest,
 }
 
 impl fmt::Debug for CardRules {

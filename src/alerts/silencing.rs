@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn a_silence_covers_the_customer_the_service_and_a_single_alert() {
-        let table: [(Option<&str>, Option<&str>, &[&[(&str, &str)]], &str); 6] = [
+        type Row<'a> = (Option<&'a str>, Option<&'a str>, &'a [&'a [(&'a str, &'a str)]], &'a str);
+        let table: [Row<'_>; 6] = [
             (
                 Some("19"),
                 Some("web"),

@@ -218,7 +218,7 @@ pub(super) fn list(bytes: &[u8], config: &Config, all: bool) -> Result<Vec<u8>, 
 }
 
 /// What of a container's life is told. Others tell command lines (`exec_create: sh -c …`) or are of no use to the daemon.
-const EVENTS: [&str; 7] = ["start", "kill", "die", "stop", "oom", "health_status", "destroy"];
+const EVENTS: [&str; 8] = ["start", "kill", "die", "stop", "restart", "oom", "health_status", "destroy"];
 
 /// A line of events with what may leave; none where nothing may.
 pub(super) fn event(line: &str, config: &Config, all: bool) -> Option<String> {

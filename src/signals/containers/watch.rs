@@ -354,5 +354,4 @@ impl Watch {
 }
 
 #[cfg(test)]
-#[path = "watch_tests.rs"]
 mod tests;

@@ -273,5 +273,4 @@ fn with_source(mut labels: Labels, about: &About, source: &str) -> Labels {
 }
 
 #[cfg(test)]
-#[path = "matching_tests.rs"]
 mod tests;

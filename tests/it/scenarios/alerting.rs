@@ -43,7 +43,7 @@ fn subject(labels: &Labels) -> Subject {
 
 fn desk() -> pager::Setup {
     let settings = Settings {
-        group_by: vec![],
+        group_by: vec!["customer".into(), "service".into()],
         group_wait: Duration::ZERO,
         hold_down: Duration::ZERO,
         flapping: (100, Duration::from_secs(60)),

@@ -301,7 +301,7 @@ fn any_card() -> impl Strategy<Value = AlertCard> {
                 title,
                 customer: name.clone(),
                 service: name.clone(),
-                value: name.clone(),
+                value: name,
                 state,
                 over_at: (state == IncidentState::Resolved).then(now),
                 alerts,
