@@ -164,8 +164,8 @@ async fn help_is_one_message_of_groups_to_tap() {
     }
     assert!(!help.text.contains("/unfreeze –"), "admins only");
     let coded = |e: &&serde_json::Value| e["type"] == "code";
-    // What takes more than a customer is not tapped: a playbook's run, and two that steer.
-    assert_eq!(help.entities.iter().filter(coded).count(), 3, "{:?}", help.entities);
+    // What takes more than a customer is not tapped: a playbook's run, two that steer, five about incidents.
+    assert_eq!(help.entities.iter().filter(coded).count(), 8, "{:?}", help.entities);
     go(&phone, ANNA, &help, "Customers", "Tap a customer").await;
     phone.telegram.say(ANNA, ANNA, "/help check_up");
     phone.sees(ANNA, "/check_up").await;
