@@ -38,7 +38,8 @@ pub fn span(of: SignedDuration) -> String {
     let seconds = of.as_secs().max(0);
     match seconds {
         0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
+        // Rounded: what was set a moment ago for half an hour ends in 30 minutes.
+        120..7200 => format!("{} min", (seconds + 30) / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
     }
@@ -253,7 +254,8 @@ mod tests {
             (-5, "0 s"),
             (119, "119 s"),
             (120, "2 min"),
-            (7199, "119 min"),
+            (7169, "119 min"),
+            (7199, "120 min"),
             (7200, "2 h"),
             (200_000, "2 days"),
         ] {
