@@ -43,6 +43,7 @@ fn keys(table: &toml::Table, path: &str, found: &mut BTreeSet<String>) {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "every key that the example has")]
 fn the_example_starts_as_it_is_and_with_every_setting_uncommented() {
     let read = |text| parse(Path::new("config.toml"), text, &Env::new([("HOME", "/home/anna")]));
     let config = read(EXAMPLE).unwrap_or_else(|e| panic!("{e}"));

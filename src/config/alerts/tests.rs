@@ -114,6 +114,7 @@ fn every_table_arrives_as_it_was_meant_and_is_shown_without_secrets() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of all that can be wrong")]
 fn faults_are_told_apart_and_say_what_to_write() {
     let step = |text: &str| format!("[[alerts.step]]\n{text}");
     let log = |text: &str| format!("[[alerts.log]]\nname = \"A\"\npattern = \"x\"\n{text}");
