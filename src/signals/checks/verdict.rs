@@ -302,7 +302,7 @@ mod tests {
     fn what_fired_before_a_restart_goes_when_it_is_well_or_not_checked_any_more() {
         let looked = || Looked::Disk(Ok(Used { bytes: 90.0, inodes: None }));
         let fired = Verdicts::new(vec![]).on(&disk(), looked(), at(0));
-        let mut verdicts = Verdicts::new(fired.clone());
+        let mut verdicts = Verdicts::new(fired);
         assert_eq!(told(&verdicts.forget_others(&[disk()], at(1))), "");
         assert_eq!(told(&verdicts.on(&disk(), looked(), at(2))), "");
         assert_eq!(told(&verdicts.forget_others(&[certificate()], at(3))), "-DiskFilling/warning");

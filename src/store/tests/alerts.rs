@@ -257,7 +257,7 @@ async fn a_full_disk_keeps_nothing_of_a_group_and_passes() {
     let store = open(dir.path()).await;
     let group = |ids: std::ops::RangeInclusive<i64>| Group {
         incidents: ids.clone().map(|id| incident(id, None)).collect(),
-        alerts: ids.clone().map(|id| alert(id, &"x".repeat(1000))).collect(),
+        alerts: ids.map(|id| alert(id, &"x".repeat(1000))).collect(),
         audit: vec![entry(AuditKind::Alert, "took incident 1")],
         ..Group::default()
     };

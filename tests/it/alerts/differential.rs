@@ -39,6 +39,7 @@ fn matcher(name: &str, value: &str, is_regex: bool, is_equal: bool) -> Value {
     json!([{"name": name, "value": value, "isRegex": is_regex, "isEqual": is_equal}])
 }
 
+#[allow(clippy::too_many_lines, reason = "one story from its start to its end")]
 fn steps() -> Vec<(&'static str, Step)> {
     use Step::{Expire, Post, Silence};
     let ago = |minutes| json!(clock::now() - SignedDuration::from_mins(minutes));

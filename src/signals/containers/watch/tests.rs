@@ -77,6 +77,7 @@ fn names(signals: &[Signal]) -> String {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of stories")]
 fn stories() {
     let running = || Look(State::Running, Health::None, None);
     let story = |name: &'static str, steps: Vec<(i64, Step, &'static str)>| (name, steps);
